@@ -1,0 +1,66 @@
+# make run      serve on http://127.0.0.1:8000 (HOST and PORT are respected)
+# make install  .venv with jarvis-trio and hypercorn in it
+# make check    format, lint, types, floors
+# make test     every test
+# make clean    remove what the others made
+
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: run install check test clean lock format
+
+run: .venv/installed
+	@$(BIN)/python -m jarvis_trio.port_check $(HOST) $(PORT)
+	@exec $(BIN)/hypercorn -c hypercorn.toml -b $(HOST):$(PORT) jarvis_trio.asgi:app
+
+install: .venv/installed
+	@echo "ready: $(BIN)/jarvis-trio and $(BIN)/hypercorn"
+
+check: .venv/test-installed
+	@echo "== ruff format";  $(BIN)/ruff format --check .
+	@echo "== ruff";         $(BIN)/ruff check .
+	@echo "== flake8-async"; $(BIN)/flake8-async --enable=ASYNC,ASYNC900 jarvis_trio tests
+	@echo "== mypy";         $(BIN)/mypy
+	@echo "== floors";       $(BIN)/lint-imports --no-cache
+
+test: .venv/test-installed
+	$(BIN)/python -X dev -m pytest
+
+format: .venv/test-installed
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Locks anew: needs uv. Neither file names a package index.
+lock:
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate pyproject.toml --group build -o requirements/run.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate pyproject.toml --group test -c requirements/run.txt \
+		-o requirements/test.txt
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "jarvis_trio needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 | head -1)."; \
+		echo "Name one that will do: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "making .venv with $$($(PYTHON) --version)"
+	@rm -rf .venv
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
+		echo "could not make .venv: on Debian and Ubuntu, install python3-venv"; exit 1; }
+
+.venv/installed: .venv/bin/python requirements/run.txt pyproject.toml
+	@echo "installing jarvis_trio and what it needs (locked by hash)"
+	@$(PIP) install --require-hashes -r requirements/run.txt
+	@$(PIP) install --no-build-isolation --no-deps -e .
+	@touch $@
+
+.venv/test-installed: .venv/installed requirements/test.txt
+	@echo "installing what the checks and tests need (locked by hash)"
+	@$(PIP) install --require-hashes -r requirements/test.txt
+	@touch $@

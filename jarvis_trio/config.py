@@ -1,0 +1,119 @@
+"""Settings: ``JARVIS_*`` in the environment, over ``jarvis.toml``, over the defaults.
+
+A misspelt name is refused with the nearest real one: a setting that silently does nothing is
+worse than one that is missing. Units are in the names.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from jarvis_trio.errors import ConfigError
+
+PREFIX = "JARVIS_"
+
+Seconds = Annotated[float, Meta(gt=0)]
+Milliseconds = Annotated[float, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=1)]
+
+HEADERS_COMMIT_SECONDS = 1.0
+"""A streaming answer's headers are sent when the upstream has accepted, or after this."""
+
+WRITE_SLICE_BYTES = 16 * 1024
+"""The most that one write to a client carries."""
+
+REPLAY_LIMIT_BYTES = 256 * 1024
+"""Frames that one stream holds for its readers; past it the upstream is back-pressured."""
+
+LINGER_SECONDS = 10.0
+"""How long a client that is refused may go on sending, so that it gets to read why."""
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Every setting there is. The README's table is checked against this class."""
+
+    upstream: str = "auto"
+    upstream_key: str | None = None
+    api_keys: tuple[str, ...] = ()
+    admin_keys: tuple[str, ...] = ()
+    flush_window_ms: Milliseconds = 75
+    flush_bytes: Count = 1024
+    cleanup_timeout_s: Seconds = 2
+    connect_timeout_s: Seconds = 5
+    first_token_timeout_s: Seconds = 120
+    idle_timeout_s: Seconds = 60
+    write_stall_timeout_s: Seconds = 20
+    graceful_timeout_s: Seconds = 10
+    keepalive_s: Seconds = 10
+    max_streams: Count = 1000
+    max_queue: Annotated[int, Meta(ge=0)] = 100
+    upstream_concurrency: Count | None = None
+    upstream_retries: Annotated[int, Meta(ge=0)] = 1
+    max_body_bytes: Count = 4_194_304
+    session_policy: Literal["interrupt", "rollback", "enqueue", "reject"] = "interrupt"
+    resume_grace_s: Seconds = 30
+    database: str = "sqlite:///var/jarvis.db"
+    log_format: Literal["logfmt", "json"] = "logfmt"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_file: str | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+
+
+FIELDS = {f.name: f for f in msgspec.structs.fields(Settings)}
+
+
+def load_settings(
+    environ: Mapping[str, str], toml_path: Path = Path("jarvis.toml")
+) -> Settings:
+    """Read the settings of this process.
+
+    Errors: ConfigError, saying which name or value is unusable, where it was found, and what
+    would do.
+    """
+    values = _from_toml(toml_path) if toml_path.is_file() else {}
+    for name, text in environ.items():
+        if name.startswith(PREFIX):
+            values[_field_for(name, style=lambda field: PREFIX + field.upper())] = text
+    for field, value in values.items():
+        # One field at a time, so that an error can name its setting.
+        values[field] = _convert(field, value)
+    return Settings(**values)
+
+
+def _from_toml(path: Path) -> dict[str, Any]:
+    try:
+        found = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    return {_field_for(name, style=str): value for name, value in found.items()}
+
+
+def _field_for(name: str, style: Any) -> str:
+    real = {style(field): field for field in FIELDS}
+    if name in real:
+        return real[name]
+    nearest = difflib.get_close_matches(name, real, n=1, cutoff=0)[0]
+    raise ConfigError(f"{name} is not a setting; did you mean {nearest}?")
+
+
+def _convert(field: str, value: Any) -> Any:
+    kind = FIELDS[field].type
+    if isinstance(value, str):
+        value = value.strip()
+        if "tuple" in str(kind):
+            value = [item for item in re.split(r"[,\s]+", value) if item]
+        elif value == "" and FIELDS[field].default is None:
+            value = None
+        elif "Literal" in str(kind):
+            value = value.lower()
+    try:
+        return msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{PREFIX}{field.upper()}={value!r} cannot be used: {error}") from error

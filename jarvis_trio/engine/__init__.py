@@ -1,0 +1,1 @@
+"""Streams and sessions: every answer is one tree of tasks under its session's scope."""

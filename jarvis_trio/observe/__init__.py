@@ -1,0 +1,1 @@
+"""Seeing inside: structured logs and metrics."""

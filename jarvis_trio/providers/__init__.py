@@ -1,0 +1,1 @@
+"""Model servers: each provider turns a chat request into deltas."""

@@ -1,0 +1,1 @@
+"""Formats: pure, incremental codecs on bytes. No I/O, no clock, no trio."""
