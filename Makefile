@@ -22,7 +22,8 @@ install: .venv/installed
 check: .venv/test-installed
 	@echo "== ruff format";  $(BIN)/ruff format --check .
 	@echo "== ruff";         $(BIN)/ruff check .
-	@echo "== flake8-async"; $(BIN)/flake8-async --enable=ASYNC,ASYNC900 jarvis_trio tests
+	@echo "== flake8-async"; $(BIN)/flake8-async --enable=ASYNC,ASYNC900 \
+		--startable-in-context-manager=run,serve_sim
 	@echo "== mypy";         $(BIN)/mypy
 	@echo "== floors";       $(BIN)/lint-imports --no-cache
 

@@ -69,9 +69,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 FIELDS = {f.name: f for f in msgspec.structs.fields(Settings)}
 
 
-def load_settings(
-    environ: Mapping[str, str], toml_path: Path = Path("jarvis.toml")
-) -> Settings:
+def load_settings(environ: Mapping[str, str], toml_path: Path = Path("jarvis.toml")) -> Settings:
     """Read the settings of this process.
 
     Errors: ConfigError, saying which name or value is unusable, where it was found, and what

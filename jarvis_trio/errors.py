@@ -50,6 +50,11 @@ class JarvisError(Exception):
         self.param = param
         self.retry_after = retry_after
 
+    @property
+    def summary(self) -> str:
+        """What may be logged: the message without anything that might quote a prompt."""
+        return self.message
+
 
 class ConfigError(JarvisError):
     """A setting is misspelt or unusable; the message names it and what would do."""
@@ -187,10 +192,22 @@ class ServerShutdownError(UnavailableError):
 
 
 class UpstreamError(JarvisError):
-    """The model server failed or refused us; the message names it."""
+    """The model server failed or refused us; the message names it.
+
+    ``said`` is the upstream's own text. Clients see it; logs do not, as it may quote the prompt.
+    """
 
     status = 502
     code = "upstream_error"
+
+    def __init__(self, message: str, *, said: str = "", retry_after: float | None = None) -> None:
+        super().__init__(f"{message}: {said}" if said else message, retry_after=retry_after)
+        self._summary = message
+
+    @property
+    def summary(self) -> str:
+        """The message without what the upstream said."""
+        return self._summary
 
 
 class UpstreamRateLimitError(UpstreamError):

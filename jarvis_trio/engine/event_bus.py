@@ -1,0 +1,151 @@
+"""Tells subscribers in this process what streams do, without ever letting one harm a stream.
+
+Each subscriber has one task per stream, in that stream's own tree: events arrive in order, and a
+cancelled stream takes its callbacks with it. How a stream *ended* is told by the service instead,
+once the tree has unwound, since a cancelled tree cannot speak for itself any more.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+
+import structlog
+import trio
+
+from jarvis_trio.errors import JarvisError
+from jarvis_trio.events import ChatEvent
+
+EventName = Literal["chat.status", "chat.token", "chat.end", "chat.error"]
+Callback = Callable[[ChatEvent], Awaitable[Any] | Any]
+
+EVENTS_AHEAD = 256
+"""Events one subscriber may lag behind one stream; past it they are dropped and counted, since
+holding the stream back for a spectator is what must not happen."""
+
+log = structlog.get_logger("jarvis_trio")
+
+
+class _Subscriber:
+    def __init__(self, name: EventName, callback: Callback) -> None:
+        self.name = name
+        self.callback = callback
+        self.is_async = inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(
+            getattr(callback, "__call__", None)  # noqa: B004 - an object with an async __call__
+        )
+        # A sync callback may block, so it runs in a thread; one at a time, as its author expects.
+        self.one_at_a_time = trio.CapacityLimiter(1)
+
+    async def call(self, event: ChatEvent) -> None:
+        """Call back; whatever the callback raises stops here."""
+        try:
+            if self.is_async:
+                await self.callback(event)
+            else:
+                await trio.to_thread.run_sync(
+                    self.callback, event, abandon_on_cancel=True, limiter=self.one_at_a_time
+                )
+        except Exception:
+            log.exception("callback_failed", trace=event.trace, chat_event=event.name)
+
+    async def deliver(self, events: trio.MemoryReceiveChannel[ChatEvent]) -> None:
+        with events:
+            async for event in events:
+                await self.call(event)
+
+
+class StreamEvents:
+    """One stream's way to the subscribers that there were when it started."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self._channels: list[tuple[EventName, trio.MemorySendChannel[ChatEvent]]] = []
+
+    def emit(self, event: ChatEvent) -> None:
+        """Tell the subscribers of this event's name. Sync: never waits for any of them."""
+        for name, channel in self._channels:
+            if name == event.name:
+                try:
+                    channel.send_nowait(event)
+                except trio.WouldBlock:
+                    log.warning("callback_lagging", trace=event.trace, chat_event=event.name)
+                except trio.BrokenResourceError:
+                    pass  # its task was cancelled with the stream
+
+    def close(self) -> None:
+        """No event will follow: callback tasks end when they have told what is there."""
+        for _, channel in self._channels:
+            channel.close()
+
+    def add(self, subscriber: _Subscriber, nursery: trio.Nursery) -> None:
+        """Start the task of one subscriber."""
+        send, receive = trio.open_memory_channel[ChatEvent](EVENTS_AHEAD)
+        self._channels.append((subscriber.name, send))
+        nursery.start_soon(self._run, subscriber, receive, name=f"callback {subscriber.name}")
+
+    async def _run(
+        self, subscriber: _Subscriber, events: trio.MemoryReceiveChannel[ChatEvent]
+    ) -> None:
+        self.running += 1
+        await subscriber.deliver(events)
+        self.running -= 1  # stays up when cancelled: that is what the clean-up counts
+
+
+class EventBus:
+    """``chat.status``, ``chat.token``, ``chat.end`` and ``chat.error`` to whoever subscribes.
+
+    Callbacks take one ChatEvent and may be sync (run in a thread, one at a time) or async. What
+    they raise is logged; when one lags, its events are dropped. No subscriber costs nothing.
+    """
+
+    def __init__(self) -> None:
+        self._subscribers: list[_Subscriber] = []
+        self._closed = False
+
+    def subscribe(self, name: EventName, callback: Callback) -> Callable[[], None]:
+        """Call ``callback`` for streams that start from now on; returns the way to stop it.
+
+        Errors: JarvisError once the bus is closed.
+        """
+        if self._closed:
+            raise JarvisError("the event bus is closed")
+        subscriber = _Subscriber(name, callback)
+        self._subscribers.append(subscriber)
+
+        def unsubscribe() -> None:
+            if subscriber in self._subscribers:
+                self._subscribers.remove(subscriber)
+
+        return unsubscribe
+
+    def attach(self, nursery: trio.Nursery, trace: str) -> StreamEvents | None:
+        """Start the callback tasks of one stream in its own nursery; None without subscribers.
+
+        Resources: the caller must ``close()`` what it gets.
+        """
+        told_on_the_way = [s for s in self._subscribers if s.name in ("chat.status", "chat.token")]
+        if not told_on_the_way:
+            return None
+        events = StreamEvents()
+        for subscriber in told_on_the_way:
+            events.add(subscriber, nursery)
+            log.debug("callback_task_created", trace=trace, chat_event=subscriber.name)
+        return events
+
+    def has_subscribers(self, name: EventName) -> bool:
+        """Say whether anybody listens for this name."""
+        return any(subscriber.name == name for subscriber in self._subscribers)
+
+    async def announce(self, event: ChatEvent, timeout_seconds: float) -> None:
+        """Tell how a stream ended; every subscriber has the same bounded time, side by side."""
+        with trio.move_on_after(timeout_seconds):
+            async with trio.open_nursery() as nursery:
+                for subscriber in self._subscribers:
+                    if subscriber.name == event.name:
+                        nursery.start_soon(subscriber.call, event)
+
+    def close(self) -> None:
+        """Take no more subscribers and tell no more endings."""
+        if not self._closed:
+            self._closed = True
+            self._subscribers.clear()
+            log.info("events_bus_closed")

@@ -1,0 +1,123 @@
+"""Frames between the stream that makes them and the readers that send them away.
+
+Above: HTTP responses, each with a reader of its own. Below: the batcher, which appends. Frames
+are bytes made once and shared; nothing here knows what is in them.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+import trio
+
+
+class ReplayBuffer:
+    """A bounded run of frames, with readers that each keep their own place.
+
+    Frames stay until the buffer is over ``limit_bytes`` and every reader is past them. A reader
+    that lags by more than the limit holds the writer back (:meth:`wait_for_room`); without a
+    reader the oldest frames go. ``on_abandoned`` is called, once, when the last reader leaves
+    before the end.
+    """
+
+    def __init__(self, limit_bytes: int, on_abandoned: Callable[[], None]) -> None:
+        self.closed = False
+        self.appended_bytes = 0
+        self._limit_bytes = limit_bytes
+        self._on_abandoned = on_abandoned
+        self._frames: deque[bytes] = deque()
+        self._start_bytes = 0  # where the first frame that is still held begins
+        self._readers: set[Reader] = set()
+        self._news = trio.lowlevel.ParkingLot()
+        self._room = trio.lowlevel.ParkingLot()
+
+    def append(self, frame: bytes) -> None:
+        """Add a frame for every reader; after :meth:`close` it is dropped."""
+        if self.closed or not frame:
+            return
+        self._frames.append(frame)
+        self.appended_bytes += len(frame)
+        self._trim()
+        self._news.unpark_all()
+
+    def close(self) -> None:
+        """No frame will follow: readers end when they have read what is there."""
+        self.closed = True
+        self._news.unpark_all()
+        self._room.unpark_all()
+
+    async def wait_for_room(self) -> None:
+        """Hold the writer back while the slowest reader lags by more than the limit."""
+        while not self.closed and self._lag_bytes() > self._limit_bytes:
+            await self._room.park()
+
+    def attach(self) -> "Reader":
+        """Open a reader at the oldest frame held. *Resources:* the caller must ``leave()`` it."""
+        reader = Reader(self, self._start_bytes)
+        self._readers.add(reader)
+        return reader
+
+    async def receive(self, reader: "Reader", max_bytes: int) -> bytes:
+        """Wait for frames that ``reader`` has not had; at most ``max_bytes``, ``b""`` at the end."""
+        while reader.position >= self.appended_bytes and not self.closed:
+            await self._news.park()
+        data = self._read(reader.position, max_bytes)
+        reader.position += len(data)
+        self._readers_moved()
+        return data
+
+    def detach(self, reader: "Reader") -> None:
+        """Forget a reader; idempotent."""
+        if reader in self._readers:
+            self._readers.remove(reader)
+            self._readers_moved()
+            if not self._readers and not self.closed:
+                self._on_abandoned()
+
+    def _readers_moved(self) -> None:
+        self._trim()
+        self._room.unpark_all()
+
+    def _lag_bytes(self) -> int:
+        if not self._readers:
+            return 0
+        return self.appended_bytes - min(reader.position for reader in self._readers)
+
+    def _trim(self) -> None:
+        needed_from = min((reader.position for reader in self._readers), default=None)
+        while self.appended_bytes - self._start_bytes > self._limit_bytes and self._frames:
+            end_of_first = self._start_bytes + len(self._frames[0])
+            if needed_from is not None and end_of_first > needed_from:
+                return
+            self._frames.popleft()
+            self._start_bytes = end_of_first
+
+    def _read(self, position: int, max_bytes: int) -> bytes:
+        """Return at most ``max_bytes`` from ``position``, across frames."""
+        begin = self.appended_bytes
+        pieces: list[bytes] = []
+        # From the newest back to the one that holds the position: a reader is rarely far behind.
+        for frame in reversed(self._frames):
+            begin -= len(frame)
+            pieces.append(frame)
+            if begin <= position:
+                break
+        if len(pieces) == 1 and begin == position and len(pieces[0]) <= max_bytes:
+            return pieces[0]
+        pieces.reverse()
+        return b"".join(pieces)[position - begin : position - begin + max_bytes]
+
+
+class Reader:
+    """One HTTP response's place in a stream's frames. It owns nothing else."""
+
+    def __init__(self, buffer: ReplayBuffer, position: int) -> None:
+        self.position = position
+        self._buffer = buffer
+
+    async def receive(self, max_bytes: int) -> bytes:
+        """Wait for frames and return at most ``max_bytes`` of them; ``b""`` is the end."""
+        return await self._buffer.receive(self, max_bytes)
+
+    def leave(self) -> None:
+        """Stop reading. Sync and idempotent: nothing ever waits for a reader."""
+        self._buffer.detach(self)

@@ -1,0 +1,181 @@
+"""Sessions: at most one live stream each, and the newest prompt wins.
+
+A prompt is accepted by one sync call, so prompts take effect in the order in which they arrive.
+Its stream's task then waits, inside its own scope, for the predecessor's tree to unwind: a client
+that leaves or is superseded while it waits is cancelled like any other. There is no lock: the
+state of a session changes only in sync code.
+"""
+
+import trio
+
+from jarvis_trio.engine.admission import Admission
+from jarvis_trio.engine.event_bus import EventBus, EventName
+from jarvis_trio.engine.policies import Policy, decide
+from jarvis_trio.engine.run import StreamLimits, event_of, run_stream
+from jarvis_trio.engine.stream import LiveStream, Prompt, superseded_by
+from jarvis_trio.errors import JarvisError, ServerShutdownError
+from jarvis_trio.events import Cause, Phase
+from jarvis_trio.observe.metrics import Metrics
+from jarvis_trio.providers.base import Provider
+
+FAILURES = frozenset({Cause.UPSTREAM_ERROR, Cause.UPSTREAM_EOF, Cause.UPSTREAM_TIMEOUT})
+
+
+class Session:
+    """Who has a conversation's one slot, and who waits for it.
+
+    ``holder`` has the slot until its tree has unwound or is quarantined; ``waiting`` is the
+    newest prompt, not started yet.
+    """
+
+    def __init__(self, owner: str, session_id: str) -> None:
+        self.owner = owner
+        self.id = session_id
+        self.holder: LiveStream | None = None
+        self.waiting: LiveStream | None = None
+
+    @property
+    def is_vacant(self) -> bool:
+        """Nobody has the slot and nobody wants it."""
+        return self.holder is None and self.waiting is None
+
+    def __repr__(self) -> str:
+        return f"<Session {self.id} holder={self.holder} waiting={self.waiting}>"
+
+
+class Sessions:
+    """The service that owns every stream. Run it with ``nursery.start(sessions.run)``.
+
+    Above: the web floor submits prompts and reads frames. Below: one provider. It does not know
+    HTTP, formats or keys: ``owner`` is an opaque word, and a session belongs to its owner.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        limits: StreamLimits,
+        admission: Admission,
+        bus: EventBus,
+        metrics: Metrics,
+    ) -> None:
+        self.provider = provider
+        self.bus = bus
+        self.streams: set[LiveStream] = set()
+        self._limits = limits
+        self._metrics = metrics
+        self._admission = admission
+        self._sessions: dict[tuple[str, str], Session] = {}
+        self._nursery: trio.Nursery | None = None
+        self._closing = trio.Event()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Own the streams until :meth:`close`, then end them all within ``cleanup_timeout``."""
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                task_status.started()
+                await self._closing.wait()
+                for stream in list(self.streams):
+                    stream.cancel(Cause.SHUTDOWN)
+                nursery.cancel_scope.deadline = (
+                    trio.current_time() + self._limits.cleanup_timeout_seconds
+                )
+        finally:
+            self._nursery = None
+            self.bus.close()
+
+    def close(self) -> None:
+        """Take no more prompts and end every stream with ``server_shutdown``."""
+        self._closing.set()
+
+    def submit(self, prompt: Prompt, policy: Policy = Policy.INTERRUPT) -> LiveStream:
+        """Accept a prompt and start its stream. Sync, so arrival order is what counts.
+
+        Resources: the caller must ``attach()`` before it awaits, or nobody reads.
+        Errors: OverloadedError, ServerShutdownError.
+        """
+        if self._nursery is None or self._closing.is_set():
+            raise ServerShutdownError("the server is shutting down", retry_after=1.0)
+        session = self._session(prompt)
+        stream = LiveStream(prompt, self._limits.replay_limit_bytes)
+        decision = decide(policy)
+        if decision.cancel_waiting and session.waiting is not None:
+            session.waiting.cancel(Cause.SUPERSEDED, superseded_by(stream))
+        if decision.cancel_live and session.holder is not None:
+            session.holder.cancel(Cause.SUPERSEDED, superseded_by(stream))
+        session.waiting = stream
+        self.streams.add(stream)
+        self._nursery.start_soon(self._live, session, stream, name=f"stream {stream.id}")
+        return stream
+
+    def _session(self, prompt: Prompt) -> Session:
+        key = (prompt.owner, prompt.session_id)
+        session = self._sessions.get(key)
+        if session is None:
+            self._admission.take()
+            session = self._sessions[key] = Session(*key)
+        return session
+
+    async def _live(self, session: Session, stream: LiveStream) -> None:
+        """Hold one stream from its place in the line until everything of it is gone."""
+        try:
+            with stream.scope:
+                await self._take_turn(session, stream)
+                await run_stream(stream, self.provider, self._limits, self.bus)
+        except* Exception:
+            stream.log.exception("stream_crashed", phase=str(stream.phase))
+            stream.fail(JarvisError("the server failed while it made this answer; see its log"))
+        finally:
+            self._finish(session, stream)
+
+    async def _take_turn(self, session: Session, stream: LiveStream) -> None:
+        """Wait until the predecessor's tree has unwound, or has had its time."""
+        while (holder := session.holder) is not None:
+            overrun_at = holder.cancelled_at + self._limits.cleanup_timeout_seconds
+            with trio.move_on_at(overrun_at):
+                await holder.finished.wait()
+            if session.holder is holder:
+                self._quarantine(session, holder)
+            else:
+                holder.log.info("prev_stream_finished_cleanly")
+        # Superseded before our first step: never start. From here to the last line no await.
+        await trio.lowlevel.checkpoint_if_cancelled()
+        session.waiting = None
+        session.holder = stream
+
+    def _quarantine(self, session: Session, overdue: LiveStream) -> None:
+        """Take the output and the session from a stream whose cleanup hangs."""
+        session.holder = None
+        overdue.quarantined = True
+        self._admission.take_for_quarantined()
+        self._metrics.quarantined.inc()
+        overdue.log.error("prev_stream_timeout_on_cancel", phase=str(overdue.phase))
+        overdue.conclude()
+
+    def _finish(self, session: Session, stream: LiveStream) -> None:
+        """Let go of everything. Sync, so that it happens whole, whatever is being cancelled."""
+        if stream.phase is not Phase.ENDED and stream.cause is None:
+            stream.cancel(Cause.SHUTDOWN)  # the service itself was cancelled
+        stream.conclude()
+        if session.waiting is stream:
+            session.waiting = None
+        if session.holder is stream:
+            session.holder = None
+        if stream.quarantined:
+            self._admission.give_back()
+        if session.is_vacant and self._sessions.get((session.owner, session.id)) is session:
+            del self._sessions[session.owner, session.id]
+            self._admission.give_back()
+        self.streams.discard(stream)
+        self._tell_end(stream)
+        stream.finished.set()
+
+    def _tell_end(self, stream: LiveStream) -> None:
+        cause = stream.cause or Cause.COMPLETED
+        self._metrics.ended.labels(cause=cause).inc()
+        stream.log_end()
+        name: EventName = "chat.error" if cause in FAILURES else "chat.end"
+        if self._nursery is not None and self.bus.has_subscribers(name):
+            event = event_of(stream, name, **stream.ending())
+            timeout = self._limits.cleanup_timeout_seconds
+            self._nursery.start_soon(self.bus.announce, event, timeout, name="announce ending")

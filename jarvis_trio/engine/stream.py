@@ -1,0 +1,221 @@
+"""One answer: its state, who may end it, and what its readers see at the end.
+
+Nothing here awaits. :mod:`run` is the tree of tasks that makes the answer; :mod:`sessions`
+decides when it may start. Down the tree goes work; up go only ``cancel(cause)`` and ``finished``.
+"""
+
+import secrets
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+import trio
+from msgspec import Struct
+
+from jarvis_trio.engine.growing_answer import GrowingAnswer
+from jarvis_trio.engine.replay import Reader, ReplayBuffer
+from jarvis_trio.errors import (
+    JarvisError,
+    ServerShutdownError,
+    StoppedError,
+    SupersededError,
+    UpstreamEOFError,
+    UpstreamTimeoutError,
+)
+from jarvis_trio.events import (
+    Cause,
+    ChatRequest,
+    FinishReason,
+    Phase,
+    Reasoning,
+    Text,
+    ToolCall,
+    Usage,
+)
+
+CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+SHUTDOWN_RETRY_AFTER_SECONDS = 5.0
+
+
+class FrameEncoder(Protocol):
+    """Turns deltas into the bytes that a client reads. It knows no stream and no socket."""
+
+    def opening(self) -> bytes:
+        """Return the frame that says an answer has begun."""
+        ...
+
+    def deltas(self, deltas: list[Text | Reasoning | ToolCall], /) -> bytes:
+        """Return one frame for all that a batch holds."""
+        ...
+
+    def finish(self, reason: FinishReason, usage: Usage | None, /) -> bytes:
+        """Return the terminal frame of an answer that came to its end."""
+        ...
+
+    def error(self, error: JarvisError, /) -> bytes:
+        """Return the terminal frame of an answer that did not."""
+        ...
+
+
+class Prompt(Struct, frozen=True):
+    """What the web floor hands down: a checked request, and who asks.
+
+    ``owner`` tells keys apart without being one; ``make_encoder`` gets the stream id.
+    """
+
+    request: ChatRequest
+    owner: str
+    session_id: str
+    trace: str
+    make_encoder: Callable[[str], FrameEncoder]
+
+
+def new_stream_id() -> str:
+    """Return ``str_`` and 26 characters that sort by time (the layout of a ULID)."""
+    number = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+    return "str_" + "".join(CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+class LiveStream:
+    """One answer being made; it owns everything that is opened for it.
+
+    ``settled`` is set when the upstream has accepted or the stream has ended, whichever is first:
+    from then on the HTTP status is known. ``finished`` is set when the whole tree has unwound,
+    down to the upstream's socket.
+    """
+
+    def __init__(self, prompt: Prompt, replay_limit_bytes: int) -> None:
+        self.id = new_stream_id()
+        self.prompt = prompt
+        self.phase = Phase.QUEUED
+        self.cause: Cause | None = None
+        self.error: JarvisError | None = None
+        self.answer = GrowingAnswer()
+        self.scope = trio.CancelScope()
+        self.settled = trio.Event()
+        self.finished = trio.Event()
+        self.accepted = False
+        self.started_at: float | None = None
+        self.cancelled_at = float("inf")
+        self.quarantined = False
+        self.first_text_at: float | None = None
+        self.replay = ReplayBuffer(replay_limit_bytes, on_abandoned=self._abandoned)
+        self.encoder = prompt.make_encoder(self.id)
+        self.log = structlog.get_logger("jarvis_trio").bind(
+            trace=prompt.trace, stream_id=self.id, session=prompt.session_id
+        )
+
+    def __repr__(self) -> str:
+        return f"<LiveStream {self.id} {self.phase} cause={self.cause}>"
+
+    def attach(self) -> Reader:
+        """Open a reader. *Resources:* the caller must ``leave()`` it; the last to leave cancels."""
+        return self.replay.attach()
+
+    def cancel(self, cause: Cause, error: JarvisError | None = None) -> None:
+        """End it now. Sync; ``finished`` tells when the tree has unwound.
+
+        The first cause stays: a stream that has already ended is only hurried in its unwinding.
+        """
+        self.cancelled_at = min(self.cancelled_at, trio.current_time())
+        if self.cause is None:
+            self.cause = cause
+            self.error = error or _error_for(cause)
+            self.log.info("stream_cancelled", reason=cause.log_reason, phase=str(self.phase))
+        self.scope.cancel(reason=self.cause.log_reason)
+
+    def begin(self) -> None:
+        """Start, as the session is ours: tell the readers that an answer is on its way."""
+        self.started_at = trio.current_time()
+        self.phase = Phase.CONNECT
+        self.log.info("stream_start")
+        self.replay.append(self.encoder.opening())
+        self.log.info("first_event", status="thinking")
+
+    def accept(self) -> None:
+        """Note that the upstream has accepted the request."""
+        self.phase = Phase.PREFILL
+        self.accepted = True
+        self.settled.set()
+
+    def fail(self, error: JarvisError) -> None:
+        """Note why the upstream gave no whole answer; a cause that is already there stays."""
+        if self.cause is None:
+            self.error = error
+            self.cause = _cause_of(error)
+            self.log.warning(
+                "stream_failed", code=error.code, phase=str(self.phase), error=error.summary
+            )
+
+    def conclude(self) -> None:
+        """Give the readers their terminal frame, exactly one; idempotent."""
+        if self.phase is Phase.ENDED:
+            return
+        if self.cause is None:
+            self.cause = Cause.COMPLETED
+        self.phase = Phase.ENDED
+        if self.cause is Cause.COMPLETED:
+            reason = self.answer.finish_reason or "stop"
+            self.replay.append(self.encoder.finish(reason, self.answer.usage))
+        elif self.error is not None:
+            self.replay.append(self.encoder.error(self.error))
+        self.replay.close()
+        self.settled.set()
+
+    def ending(self) -> dict[str, object]:
+        """Return how it ended, as subscribers are told."""
+        if self.error is not None:
+            return {"cause": self.cause, "code": self.error.code, "message": self.error.message}
+        answer = self.answer
+        return {
+            "cause": self.cause,
+            "finish_reason": answer.finish_reason,
+            "usage": answer.usage,
+        }
+
+    def log_end(self) -> None:
+        """Write the last lines; a stream that never had the session never had a first one."""
+        if self.started_at is None:
+            self.log.info("stream_never_started", cause=str(self.cause))
+            return
+        self.log.debug("event_buffers_cleaned")
+        self.log.info("cleanup_request_complete")
+        first = self.first_text_at
+        self.log.info(
+            "stream_end",
+            cause=str(self.cause),
+            duration_ms=round((trio.current_time() - self.started_at) * 1000, 1),
+            ttft_ms=None if first is None else round((first - self.started_at) * 1000, 1),
+            tokens=self.answer.pieces,
+            cleanup_done=True,
+        )
+
+    def _abandoned(self) -> None:
+        if self.cause is None:
+            self.log.info("stream_disconnected", phase=str(self.phase))
+            self.cancel(Cause.CLIENT_DISCONNECT)
+
+
+def superseded_by(successor: LiveStream) -> SupersededError:
+    """Return what the readers of a superseded stream are told."""
+    return SupersededError(successor.id)
+
+
+def _error_for(cause: Cause) -> JarvisError | None:
+    """Return what the readers are told; nobody reads on after a disconnect."""
+    if cause is Cause.STOPPED:
+        return StoppedError("the answer was stopped")
+    if cause is Cause.SHUTDOWN:
+        return ServerShutdownError(
+            "the server is shutting down", retry_after=SHUTDOWN_RETRY_AFTER_SECONDS
+        )
+    return None
+
+
+def _cause_of(error: JarvisError) -> Cause:
+    if isinstance(error, UpstreamTimeoutError):
+        return Cause.UPSTREAM_TIMEOUT
+    if isinstance(error, UpstreamEOFError):
+        return Cause.UPSTREAM_EOF
+    return Cause.UPSTREAM_ERROR

@@ -1,0 +1,122 @@
+"""Structured logs: fields, not sentences; never prompt text, never a key.
+
+``logfmt`` lines read ``2026-01-26T12:00:00.123456Z info stream_end trace=… cleanup_done=True``,
+so that ``grep stream_end`` and ``grep cleanup_done=True`` do what they say. Lines are written by
+a thread: a terminal or a disk that stalls never holds the event loop.
+"""
+
+import atexit
+import queue
+import sys
+import threading
+from pathlib import Path
+from typing import Any, TextIO
+
+import msgspec
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+from jarvis_trio.errors import ConfigError
+
+LINES_AHEAD = 10_000
+"""Lines that may wait for a slow terminal or disk; past it they are dropped and counted."""
+
+
+class LineWriter:
+    """Writes lines to ``targets`` from a thread of its own, in order.
+
+    Resources: the caller must ``close()`` it, which waits until what is there is written.
+    """
+
+    def __init__(self, targets: list[TextIO]) -> None:
+        self.lost = 0
+        self._targets = targets
+        self._lines: queue.Queue[str | None] = queue.Queue(LINES_AHEAD)
+        self._thread = threading.Thread(target=self._write, name="log writer", daemon=True)
+        self._thread.start()
+
+    def msg(self, line: str) -> None:
+        """Hand one line over; never waits."""
+        try:
+            self._lines.put_nowait(line)
+        except queue.Full:
+            self.lost += 1
+
+    log = debug = info = warning = warn = error = critical = exception = msg
+
+    def close(self, timeout_seconds: float = 2.0) -> None:
+        """Write what is there and end the thread; a target that hangs is left behind."""
+        try:
+            self._lines.put(None, timeout=timeout_seconds)
+        except queue.Full:
+            return
+        self._thread.join(timeout_seconds)
+
+    def _write(self) -> None:
+        while (line := self._lines.get()) is not None:
+            lost, self.lost = self.lost, 0
+            if lost:
+                line += f"\n{lost} log lines were lost: the log's target is too slow"
+            for target in self._targets:
+                try:
+                    target.write(line + "\n")
+                    target.flush()
+                except (OSError, ValueError):
+                    continue  # a closed terminal or a full disk must not end the logging
+        for target in self._targets:
+            if target is not sys.stderr:
+                target.close()
+
+
+def configure_logs(level: str, log_format: str, log_file: str | None) -> None:
+    """Set up logging for this process: to stderr, and to ``log_file`` if there is one.
+
+    Errors: ConfigError when the file cannot be opened.
+    """
+    targets: list[TextIO] = [sys.stderr]
+    if log_file is not None:
+        targets.append(_open(Path(log_file)))
+    writer = LineWriter(targets)
+    atexit.register(writer.close)
+    render = render_json if log_format == "json" else render_logfmt
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", key="timestamp"),
+            structlog.processors.format_exc_info,
+            render,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda *_: writer,
+        cache_logger_on_first_use=False,
+    )
+
+
+def _open(path: Path) -> TextIO:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("a", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"JARVIS_LOG_FILE={path} cannot be written: {error}") from error
+
+
+_pairs = structlog.processors.LogfmtRenderer(bool_as_flag=False)
+
+
+def render_logfmt(logger: WrappedLogger, method: str, event: EventDict) -> str:
+    """Render one event as ``timestamp level name key=value …``; a traceback follows as lines."""
+    head = f"{event.pop('timestamp')} {event.pop('level')} {event.pop('event')}"
+    traceback = event.pop("exception", None)
+    fields: dict[str, Any] = {
+        # The user's own greps look for cleanup_done=True.
+        key: str(value) if isinstance(value, bool) else value
+        for key, value in event.items()
+        if value is not None
+    }
+    line = f"{head} {_pairs(logger, method, fields)}".rstrip()
+    return line if traceback is None else f"{line}\n{traceback}"
+
+
+def render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    """Render one event as one JSON object."""
+    return msgspec.json.encode(event, enc_hook=str).decode()

@@ -1,0 +1,36 @@
+"""Counters, in a registry of their own per application."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+
+
+class Metrics:
+    """What an operator counts; ``expose()`` is the body of ``GET /metrics``."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.ended = Counter(
+            "jarvis_streams_ended",
+            "Streams that ended, by cause.",
+            ["cause"],
+            registry=self.registry,
+        )
+        self.quarantined = Counter(
+            "jarvis_streams_quarantined",
+            "Streams whose cleanup overran its time and that lost their session.",
+            registry=self.registry,
+        )
+        self._live = Gauge(
+            "jarvis_streams_live",
+            "Streams that have not unwound yet.",
+            registry=self.registry,
+        )
+
+    def watch_live(self, count: Callable[[], int]) -> None:
+        """Read the number of live streams from ``count`` whenever it is asked for."""
+        self._live.set_function(count)
+
+    def expose(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,18 @@
+"""What every test gets."""
+
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+
+@pytest.fixture(autouse=True)
+def quiet_logs() -> Iterator[None]:
+    """Keep logs away from the test's output, and one test's log settings from the next."""
+    structlog.configure(
+        processors=[],
+        logger_factory=structlog.ReturnLoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    yield
+    structlog.reset_defaults()

@@ -1,0 +1,88 @@
+"""An engine in virtual time, with a scripted provider below and plain frames above."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+from jarvis_trio.engine.admission import Admission
+from jarvis_trio.engine.event_bus import EventBus
+from jarvis_trio.engine.run import StreamLimits
+from jarvis_trio.engine.sessions import Sessions
+from jarvis_trio.engine.stream import LiveStream, Prompt
+from jarvis_trio.observe.metrics import Metrics
+from tests.scripted import PlainEncoder, Script, ScriptedProvider, ask
+
+LIMITS = StreamLimits(
+    flush_window_seconds=0.075,
+    flush_bytes=1024,
+    first_token_timeout_seconds=120,
+    idle_timeout_seconds=60,
+    cleanup_timeout_seconds=2,
+    replay_limit_bytes=64 * 1024,
+)
+
+
+class Client:
+    """One reader of one stream, and what it has read so far."""
+
+    def __init__(self, stream: LiveStream) -> None:
+        self.stream = stream
+        self.reader = stream.attach()
+        self.frames: list[tuple[float, bytes]] = []
+        self.started = trio.current_time()
+
+    @property
+    def received(self) -> bytes:
+        return b"".join(frame for _, frame in self.frames)
+
+    async def read(self) -> bytes:
+        """Read to the end."""
+        while await self.read_one():
+            pass
+        return self.received
+
+    async def read_one(self) -> bytes:
+        frame = await self.reader.receive(16 * 1024)
+        if frame:
+            self.frames.append((round(trio.current_time() - self.started, 6), frame))
+        return frame
+
+    async def read_until(self, text: bytes) -> None:
+        with trio.fail_after(1000):
+            while text not in self.received:
+                assert await self.read_one(), f"ended with {self.received!r}"
+
+
+class Engine:
+    """Sessions over a scripted provider."""
+
+    def __init__(
+        self, script: Script, limits: StreamLimits = LIMITS, max_streams: int = 1000
+    ) -> None:
+        self.provider = ScriptedProvider(script)
+        self.admission = Admission(max_streams)
+        self.bus = EventBus()
+        self.metrics = Metrics()
+        self.sessions = Sessions(self.provider, limits, self.admission, self.bus, self.metrics)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Engine"]:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.sessions.run)
+            yield self
+            self.sessions.close()
+
+    def send(self, prompt: str, session: str = "s", owner: str = "me") -> Client:
+        stream = self.sessions.submit(Prompt(ask(prompt), owner, session, prompt, PlainEncoder))
+        return Client(stream)
+
+    async def assert_nothing_is_left(self) -> None:
+        """I6. Waits for trees that are still unwinding, not for anything else."""
+        with trio.fail_after(30):
+            for stream in list(self.sessions.streams):
+                await stream.finished.wait()
+        assert not self.sessions.streams
+        assert not self.sessions._sessions
+        assert self.admission.taken == 0
+        assert self.provider.open == 0

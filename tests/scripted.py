@@ -1,0 +1,144 @@
+"""A provider that does what a test's script says, and remembers what was done to it."""
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+import trio
+
+from jarvis_trio.errors import JarvisError
+from jarvis_trio.events import ChatRequest, Delta, Finish, Message, Model, Text
+
+Step = Delta | list[Delta] | float | trio.Event | Exception
+"""A delta or several in one read, seconds to sleep, an event to wait for, an error to raise."""
+
+Script = Callable[[str], "Play"]
+
+
+class Play:
+    """How one answer goes: before the upstream accepts, after it, and how its close behaves."""
+
+    def __init__(
+        self,
+        *steps: Step,
+        before_accept: Sequence[Step] = (),
+        close_hangs_until: trio.Event | None = None,
+    ) -> None:
+        self.steps = steps
+        self.before_accept = before_accept
+        self.close_hangs_until = close_hangs_until
+
+
+def words(*texts: str, gap: float = 0.0) -> Play:
+    """Answer with these texts, ``gap`` seconds apart, and end well."""
+    steps: list[Step] = []
+    for text in texts:
+        if gap:
+            steps.append(gap)
+        steps.append(Text(text))
+    return Play(*steps, Finish("stop"))
+
+
+def ask(prompt: str, **settings: object) -> ChatRequest:
+    """Return a request of one user message."""
+    message = Message(role="user", text=prompt, sent={"role": "user", "content": prompt})
+    return ChatRequest(messages=(message,), **settings)  # type: ignore[arg-type]
+
+
+class ScriptedProvider:
+    """Plays ``script(prompt)`` for each request; ``history`` tells open, accepted, closed."""
+
+    name = "scripted"
+
+    def __init__(self, script: Script) -> None:
+        self.default_model: str | None = "scripted-model"
+        self.script = script
+        self.history: list[tuple[str, str]] = []
+        self.open = 0
+        self.max_open = 0
+
+    def chat(self, request: ChatRequest) -> "ScriptedAnswer":
+        prompt = request.messages[-1].text
+        return ScriptedAnswer(self, prompt, self.script(prompt))
+
+    async def models(self) -> list[Model]:
+        await trio.lowlevel.checkpoint()
+        return [Model("scripted-model")]
+
+    def note(self, what: str, prompt: str) -> None:
+        self.history.append((what, prompt))
+        self.open += {"open": 1, "closed": -1}.get(what, 0)
+        self.max_open = max(self.max_open, self.open)
+
+
+class ScriptedAnswer:
+    """One play of the script."""
+
+    def __init__(self, provider: ScriptedProvider, prompt: str, play: Play) -> None:
+        self.provider = provider
+        self.prompt = prompt
+        self.play = play
+        self.left = list(play.steps)
+
+    async def __aenter__(self) -> Self:
+        self.provider.note("open", self.prompt)
+        try:
+            await trio.lowlevel.checkpoint()
+            for step in self.play.before_accept:
+                await self._perform(step)
+        except BaseException:
+            self.provider.note("closed", self.prompt)
+            raise
+        self.provider.note("accepted", self.prompt)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self.play.close_hangs_until is not None:
+            # What a provider must not do; the engine has to survive it.
+            with trio.move_on_after(1000, shield=True):
+                await self.play.close_hangs_until.wait()
+        self.provider.note("closed", self.prompt)
+
+    async def receive(self) -> list[Delta]:
+        await trio.lowlevel.checkpoint()
+        while self.left:
+            if deltas := await self._perform(self.left.pop(0)):
+                return deltas
+        return []
+
+    async def _perform(self, step: Step) -> list[Delta]:
+        if isinstance(step, (int, float)):
+            await trio.sleep(step)
+        elif isinstance(step, trio.Event):
+            await step.wait()
+        elif isinstance(step, Exception):
+            raise step
+        elif isinstance(step, list):
+            return step
+        else:
+            return [step]
+        return []
+
+
+class PlainEncoder:
+    """Frames that a test can read: ``<open>``, the text itself, ``<end …>``."""
+
+    def __init__(self, stream_id: str) -> None:
+        self.stream_id = stream_id
+
+    def opening(self) -> bytes:
+        return b"<open>"
+
+    def deltas(self, deltas: Sequence[object]) -> bytes:
+        return b"[" + "".join(getattr(delta, "text", "tool") for delta in deltas).encode() + b"]"
+
+    def finish(self, reason: str, usage: object) -> bytes:
+        return f"<end {reason}>".encode()
+
+    def error(self, error: JarvisError) -> bytes:
+        return f"<error {error.code}>".encode()
