@@ -13,7 +13,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .PHONY: run install check test clean lock format
 
 run: .venv/installed
-	@$(BIN)/python -m jarvis_trio.port_check $(HOST) $(PORT)
+	@$(BIN)/python -c 'import socket, sys; host, port = sys.argv[1:]; \
+		family = socket.AF_INET6 if ":" in host else socket.AF_INET; \
+		socket.create_server((host, int(port)), family=family).close()' $(HOST) $(PORT) 2>/dev/null || { \
+		echo "cannot listen on $(HOST):$(PORT): it is taken or not allowed; try: make run PORT=8001"; exit 1; }
+	@echo "jarvis_trio on http://$(HOST):$(PORT) - stop it with Ctrl-C; once it says server_ready, try:"
+	@echo "  curl -N http://$(HOST):$(PORT)/v1/chat/completions -H 'Authorization: Bearer devkey' \\"
+	@echo "    -H 'Content-Type: application/json' -d '{\"prompt\":\"What is 2+2?\",\"stream\":true}'"
 	@exec $(BIN)/hypercorn -c hypercorn.toml -b $(HOST):$(PORT) jarvis_trio.asgi:app
 
 install: .venv/installed

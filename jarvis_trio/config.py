@@ -111,7 +111,13 @@ def _convert(field: str, value: Any) -> Any:
             value = None
         elif "Literal" in str(kind):
             value = value.lower()
+    shown = "…" if field.endswith(("key", "keys")) else repr(value)
     try:
-        return msgspec.convert(value, kind, strict=False)
+        converted = msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{PREFIX}{field.upper()}={value!r} cannot be used: {error}") from error
+        choices = getattr(kind, "__args__", ()) if "Literal" in str(kind) else ()
+        reason = f"choose one of {', '.join(choices)}" if choices else str(error)
+        raise ConfigError(f"{PREFIX}{field.upper()}={shown} cannot be used: {reason}") from error
+    if converted != converted:  # noqa: PLR0124 - not a number passes every bound
+        raise ConfigError(f"{PREFIX}{field.upper()}={shown} cannot be used: it is not a number")
+    return converted

@@ -21,6 +21,7 @@
     │  ├─ OverloadedError        503
     │  └─ ServerShutdownError    503
     └─ UpstreamError             502  the model server failed
+       ├─ UpstreamRejectedError  400
        ├─ UpstreamRateLimitError 429
        ├─ UpstreamBusyError      503
        ├─ UpstreamEOFError       502
@@ -208,6 +209,14 @@ class UpstreamError(JarvisError):
     def summary(self) -> str:
         """The message without what the upstream said."""
         return self._summary
+
+
+class UpstreamRejectedError(UpstreamError):
+    """The model server found fault with the request (a context too long, a bad tool)."""
+
+    status = 400
+    code = "upstream_rejected"
+    type = "invalid_request_error"
 
 
 class UpstreamRateLimitError(UpstreamError):

@@ -57,7 +57,7 @@ class ReplayBuffer:
         return reader
 
     async def receive(self, reader: "Reader", max_bytes: int) -> bytes:
-        """Wait for frames that ``reader`` has not had; at most ``max_bytes``, ``b""`` at the end."""
+        """Wait for what ``reader`` has not had: at most ``max_bytes``; ``b""`` at the end."""
         while reader.position >= self.appended_bytes and not self.closed:
             await self._news.park()
         data = self._read(reader.position, max_bytes)

@@ -67,6 +67,7 @@ class Sessions:
         self._sessions: dict[tuple[str, str], Session] = {}
         self._nursery: trio.Nursery | None = None
         self._closing = trio.Event()
+        self._closed = trio.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the streams until :meth:`close`, then end them all within ``cleanup_timeout``."""
@@ -83,10 +84,12 @@ class Sessions:
         finally:
             self._nursery = None
             self.bus.close()
+            self._closed.set()
 
-    def close(self) -> None:
-        """Take no more prompts and end every stream with ``server_shutdown``."""
+    async def close(self) -> None:
+        """Take no more prompts, end every stream with ``server_shutdown``, and wait for it."""
         self._closing.set()
+        await self._closed.wait()
 
     def submit(self, prompt: Prompt, policy: Policy = Policy.INTERRUPT) -> LiveStream:
         """Accept a prompt and start its stream. Sync, so arrival order is what counts.

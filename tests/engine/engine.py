@@ -71,7 +71,7 @@ class Engine:
         async with trio.open_nursery() as nursery:
             await nursery.start(self.sessions.run)
             yield self
-            self.sessions.close()
+            await self.sessions.close()
 
     def send(self, prompt: str, session: str = "s", owner: str = "me") -> Client:
         stream = self.sessions.submit(Prompt(ask(prompt), owner, session, prompt, PlainEncoder))

@@ -220,7 +220,7 @@ async def test_closing_ends_every_stream_and_takes_no_more(autojump_clock: MockC
     async with Engine(by_prompt(A=stuck_in("decode"))).running() as engine:
         client = engine.send("A")
         await wait_all_tasks_blocked()
-        engine.sessions.close()
+        await engine.sessions.close()
         assert await client.read() == b"<open>[a1 ]<error server_shutdown>"
         with pytest.raises(ServerShutdownError):
             engine.send("A")

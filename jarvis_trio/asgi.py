@@ -1,0 +1,13 @@
+"""``hypercorn -c hypercorn.toml jarvis_trio.asgi:app``."""
+
+import os
+
+from jarvis_trio.assembly import build_app
+from jarvis_trio.config import load_settings
+from jarvis_trio.errors import ConfigError
+
+try:
+    app = build_app(load_settings(os.environ))
+except ConfigError as error:
+    # A sentence, not a traceback: whoever operates this has to mend a setting.
+    raise SystemExit(f"jarvis_trio: {error.message}") from None

@@ -1,0 +1,141 @@
+"""Puts the parts together: the only place that names concrete classes."""
+
+import http.client
+import os
+from collections.abc import Mapping
+
+import structlog
+import trio
+
+from jarvis_trio.config import REPLAY_LIMIT_BYTES, Settings
+from jarvis_trio.engine.admission import Admission
+from jarvis_trio.engine.event_bus import EventBus
+from jarvis_trio.engine.policies import AVAILABLE, Policy
+from jarvis_trio.engine.run import StreamLimits
+from jarvis_trio.engine.sessions import Sessions
+from jarvis_trio.errors import ConfigError, JarvisError
+from jarvis_trio.observe.logs import configure_logs
+from jarvis_trio.observe.metrics import Metrics
+from jarvis_trio.providers.base import Provider
+from jarvis_trio.providers.ollama import OllamaProvider
+from jarvis_trio.providers.openai_compatible import OpenAICompatibleProvider
+from jarvis_trio.providers.simulated import SimulatedProvider, parse_simulated
+from jarvis_trio.web.app import JarvisApp, build_web
+from jarvis_trio.web.auth import Keys
+
+OLLAMA_PORT = 11434
+AUTO_TIMEOUT_SECONDS = 0.5
+
+log = structlog.get_logger("jarvis_trio")
+
+
+def build_app(settings: Settings, environ: Mapping[str, str] = os.environ) -> JarvisApp:
+    """Return the whole server as an ASGI application. Call it outside the event loop.
+
+    Errors: ConfigError for settings that cannot work together or are not available yet.
+    """
+    if Policy(settings.session_policy) not in AVAILABLE:
+        raise ConfigError(
+            f"JARVIS_SESSION_POLICY={settings.session_policy} is not available in this version; "
+            "use interrupt"
+        )
+    configure_logs(settings.log_level, settings.log_format, settings.log_file)
+    return assemble(settings, build_provider(settings, environ), EventBus())
+
+
+def assemble(settings: Settings, provider: Provider, bus: EventBus) -> JarvisApp:
+    """Return the application over a provider and an event bus that are already there."""
+    limits = StreamLimits(
+        flush_window_seconds=settings.flush_window_ms / 1000,
+        flush_bytes=settings.flush_bytes,
+        first_token_timeout_seconds=settings.first_token_timeout_s,
+        idle_timeout_seconds=settings.idle_timeout_s,
+        cleanup_timeout_seconds=settings.cleanup_timeout_s,
+        replay_limit_bytes=REPLAY_LIMIT_BYTES,
+    )
+    metrics = Metrics()
+    sessions = Sessions(provider, limits, Admission(settings.max_streams), bus, metrics)
+    metrics.watch_live(lambda: len(sessions.streams))
+    app = build_web(settings, sessions, metrics)
+
+    @app.before_serving
+    async def start() -> None:
+        await app.nursery.start(sessions.run)
+        app.nursery.start_soon(introduce, settings, provider, name="introduce")
+
+    @app.after_serving
+    async def stop() -> None:
+        await sessions.close()
+
+    return app
+
+
+async def introduce(settings: Settings, provider: Provider) -> None:
+    """Say in the log which model answers, or why none does yet; the server runs either way."""
+    if Keys(settings.api_keys, settings.admin_keys).is_default:
+        log.warning(
+            "default_key", hint="devkey opens this server to its own machine; set JARVIS_API_KEYS"
+        )
+    try:
+        with trio.fail_after(settings.connect_timeout_s):
+            models = await provider.models()
+    except trio.TooSlowError:
+        log.warning("upstream_not_ready", upstream=provider.name, reason="it does not answer")
+    except JarvisError as error:
+        log.warning("upstream_not_ready", upstream=provider.name, reason=error.summary)
+    else:
+        model = models[0].id if models else None
+        log.info("server_ready", upstream=provider.name, model=model, models=len(models))
+
+
+def build_provider(settings: Settings, environ: Mapping[str, str]) -> Provider:
+    """Return the provider that ``JARVIS_UPSTREAM`` asks for.
+
+    ``auto`` asks, for at most half a second, whether an Ollama answers on this machine.
+    """
+    kind, _, rest = settings.upstream.partition(":")
+    if kind == "auto" and not rest:
+        ollama = ollama_url(environ.get("OLLAMA_HOST", ""))
+        if _ollama_answers(ollama):
+            kind, rest = "ollama", ollama
+        else:
+            kind = "simulated"
+    if kind == "simulated":
+        return SimulatedProvider(parse_simulated(f"{kind}:{rest}"))
+    if rest.startswith(("http://", "https://")):
+        if kind == "ollama":
+            return OllamaProvider(rest, settings.upstream_key, settings.connect_timeout_s)
+        if kind == "openai":
+            return OpenAICompatibleProvider(rest, settings.upstream_key, settings.connect_timeout_s)
+    raise ConfigError(
+        f"JARVIS_UPSTREAM={settings.upstream} cannot be used; write auto, simulated:, "
+        "ollama:http://127.0.0.1:11434 or openai:http://127.0.0.1:8080/v1"
+    )
+
+
+def ollama_url(ollama_host: str) -> str:
+    """Read ``OLLAMA_HOST`` as Ollama's own client does: scheme, host and port are optional."""
+    scheme, separator, rest = ollama_host.strip().partition("://")
+    if not separator:
+        scheme, rest = "http", scheme
+    rest = rest.rstrip("/")
+    host, _, port = rest.rpartition(":") if not rest.endswith("]") else (rest, "", "")
+    if not port.isdecimal():
+        host, port = rest, {"https": "443"}.get(scheme, str(OLLAMA_PORT))
+    if host in ("", "0.0.0.0", "[::]"):  # noqa: S104 - where it listens, not where we do
+        host = "127.0.0.1"
+    return f"{scheme}://{host}:{port}"
+
+
+def _ollama_answers(url: str) -> bool:
+    scheme, _, address = url.partition("://")
+    secure = scheme == "https"
+    make = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+    connection = make(address, timeout=AUTO_TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", "/api/version")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException, ValueError):
+        return False
+    finally:
+        connection.close()

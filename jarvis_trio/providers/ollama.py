@@ -1,0 +1,39 @@
+"""Ollama by its native API: its OpenAI route hides errors in the middle of an answer."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from jarvis_trio.errors import UpstreamError
+from jarvis_trio.events import ChatRequest, Model
+from jarvis_trio.providers.upstream import Upstream, UpstreamAnswer
+from jarvis_trio.wire.ollama import ChatDecoder, decode_models, encode_chat
+
+
+class OllamaProvider:
+    """Asks ``{base_url}/api/chat``."""
+
+    def __init__(self, base_url: str, key: str | None, connect_timeout_seconds: float) -> None:
+        self._upstream = Upstream("ollama", base_url, key, connect_timeout_seconds)
+        self.name = self._upstream.name
+        self.default_model: str | None = None
+
+    @asynccontextmanager
+    async def chat(self, request: ChatRequest) -> AsyncIterator[UpstreamAnswer]:
+        """Ask for an answer; see :class:`jarvis_trio.providers.base.Provider`."""
+        model = request.model or self.default_model or await self._first_model()
+        async with self._upstream.stream(
+            "api/chat", encode_chat(request, model), ChatDecoder(), model=model
+        ) as answer:
+            yield answer
+
+    async def models(self) -> list[Model]:
+        """List the models that have been pulled, the last used first."""
+        models = await self._upstream.models("api/tags", decode_models)
+        self.default_model = models[0].id if models else None
+        return models
+
+    async def _first_model(self) -> str:
+        models = await self.models()
+        if not models:
+            raise UpstreamError(f"{self.name} has no model yet; pull one: ollama pull llama3.2")
+        return models[0].id

@@ -1,0 +1,178 @@
+"""What every model server behind HTTP has in common: a base URL, a key, and how it fails.
+
+Above: one provider per format, which says where to post and how to decode. Below: the transport.
+Here httpx's errors and HTTP's statuses become our errors, and nowhere else.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+
+from jarvis_trio.errors import (
+    JarvisError,
+    ModelNotFoundError,
+    UpstreamBusyError,
+    UpstreamEOFError,
+    UpstreamError,
+    UpstreamRateLimitError,
+    UpstreamRejectedError,
+    UpstreamTimeoutError,
+    WireError,
+)
+from jarvis_trio.events import Delta, Model
+from jarvis_trio.providers.http import ResponseBody, TrioTransport
+from jarvis_trio.wire.decoding import DeltaDecoder
+from jarvis_trio.wire.error_text import decode_error
+
+
+class UpstreamAnswer:
+    """One accepted answer: the body of a response, decoded as it arrives."""
+
+    def __init__(self, upstream: "Upstream", body: ResponseBody, decoder: DeltaDecoder) -> None:
+        self._upstream = upstream
+        self._body = body
+        self._decoder = decoder
+
+    async def receive(self) -> list[Delta]:
+        """Wait for the upstream and return what one read brought; empty means a clean end."""
+        decoder = self._decoder
+        while not decoder.ended:
+            if decoder.error is not None:
+                raise self._upstream.fault(decoder.error)
+            if deltas := await self._receive_once():
+                return deltas
+        return []
+
+    async def _receive_once(self) -> list[Delta]:
+        """Decode one read. A fault of the format stays in the decoder until the next call."""
+        try:
+            data = await self._body.receive()
+        except httpx.RemoteProtocolError:
+            data = b""  # cut off: whether that matters is for the format's end marker to say
+        except httpx.HTTPError as error:
+            raise self._upstream.transport_error(error) from error
+        return self._decoder.feed(data) if data else self._decoder.finish()
+
+
+class Upstream:
+    """An HTTP model server. ``name`` is for errors and logs and holds no secret."""
+
+    def __init__(
+        self, kind: str, base_url: str, key: str | None, connect_timeout_seconds: float
+    ) -> None:
+        url = httpx.URL(base_url)
+        self.name = f"{kind} at {url.netloc.decode()}"
+        headers = {"Accept-Encoding": "identity", "User-Agent": "jarvis_trio"}
+        if key is not None:
+            headers["Authorization"] = f"Bearer {key}"
+        self._client = httpx.AsyncClient(
+            base_url=url,
+            headers=headers,
+            transport=TrioTransport(),
+            trust_env=False,
+            # How long an answer may take is the engine's to say.
+            timeout=httpx.Timeout(None, connect=connect_timeout_seconds),
+        )
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, content: bytes, decoder: DeltaDecoder, *, model: str | None
+    ) -> AsyncIterator[UpstreamAnswer]:
+        """Post a request and read its answer; entering waits for the upstream's 200.
+
+        Resources: leaving closes the connection at once. Errors: UpstreamError and its kinds,
+        ModelNotFoundError.
+        """
+        request = self._client.build_request(
+            "POST", path, content=content, headers={"Content-Type": "application/json"}
+        )
+        body = await self._send(request, model)
+        try:
+            yield UpstreamAnswer(self, body, decoder)
+        finally:
+            body.close()
+
+    async def models(self, path: str, decode: Callable[[bytes], list[Model]]) -> list[Model]:
+        """Return the models listed at ``path``. *Errors:* UpstreamError."""
+        body = await self._send(self._client.build_request("GET", path), None)
+        try:
+            return decode(await body.read_whole())
+        except httpx.HTTPError as error:
+            raise self.transport_error(error) from error
+        except WireError as error:
+            raise self.fault(error) from error
+        finally:
+            body.close()
+
+    async def _send(self, request: httpx.Request, model: str | None) -> ResponseBody:
+        """Send, and return the body of a 200; any other status is an error with its reason."""
+        try:
+            response = await self._client.send(request, stream=True)
+            body: ResponseBody = response.extensions["body"]
+            if response.status_code == 200:
+                return body
+            try:
+                said = decode_error(await body.read_whole())
+            finally:
+                body.close()
+        except httpx.HTTPError as error:
+            raise self.transport_error(error) from error
+        raise self._refusal(response, said, model)
+
+    def fault(self, error: JarvisError) -> JarvisError:
+        """Return a decoder's error as one that names this upstream."""
+        if isinstance(error, UpstreamEOFError):
+            return UpstreamEOFError(f"{self.name} closed the answer before its end marker")
+        if isinstance(error, WireError):
+            return UpstreamError(f"{self.name} sent what cannot be read ({error.message})")
+        return UpstreamError(f"{self.name} reported an error", said=error.message)
+
+    def transport_error(self, error: httpx.HTTPError) -> UpstreamError:
+        """Return httpx's error as ours."""
+        match error:
+            case httpx.TimeoutException():
+                return UpstreamTimeoutError(f"{self.name} could not be reached in time (connect)")
+            case httpx.ConnectError():
+                return UpstreamError(f"{self.name} cannot be reached: {error}")
+            case httpx.RemoteProtocolError() | httpx.ReadError():
+                return UpstreamEOFError(f"{self.name} broke the connection off: {error}")
+            case _:
+                return UpstreamError(f"{self.name} failed: {error}")
+
+    def _refusal(  # noqa: PLR0911 - one return per status is the table it is
+        self, response: httpx.Response, said: str, model: str | None
+    ) -> JarvisError:
+        """Return what a status other than 200 means for our client."""
+        status = response.status_code
+        retry_after = _seconds(response.headers.get("retry-after"))
+        match status:
+            case 401 | 403:
+                return UpstreamError(
+                    f"{self.name} refused our key ({status}); set JARVIS_UPSTREAM_KEY"
+                )
+            case 404 if model is not None and "model" in said.lower():
+                return ModelNotFoundError(f"{self.name} has no model {model!r}", param="model")
+            case 404:
+                return UpstreamError(
+                    f"{self.name} has no {response.request.url.path}; is JARVIS_UPSTREAM right?"
+                )
+            case 429:
+                return UpstreamRateLimitError(
+                    f"{self.name} limits our rate", said=said, retry_after=retry_after
+                )
+            case 503:
+                return UpstreamBusyError(
+                    f"{self.name} is not ready", said=said, retry_after=retry_after
+                )
+            case _ if 400 <= status < 500:
+                return UpstreamRejectedError(
+                    f"{self.name} rejected the request ({status})", said=said
+                )
+            case _:
+                return UpstreamError(f"{self.name} answered with status {status}", said=said)
+
+
+def _seconds(text: str | None) -> float | None:
+    """Read a Retry-After in seconds; a date or nonsense is as good as none."""
+    return float(text) if text is not None and text.isdecimal() else None

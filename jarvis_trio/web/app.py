@@ -1,0 +1,68 @@
+"""The application: every route there is, and what holds for all of them."""
+
+import trio
+from quart import Response, g, request
+from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException
+
+from jarvis_trio.config import Settings
+from jarvis_trio.engine.sessions import Sessions
+from jarvis_trio.errors import JarvisError
+from jarvis_trio.observe.metrics import Metrics
+from jarvis_trio.web import errors
+from jarvis_trio.web.auth import Keys, check_host
+from jarvis_trio.web.connection import HTTPConnection
+from jarvis_trio.web.openai_routes import OpenAIRoutes
+from jarvis_trio.web.ops_routes import OpsRoutes
+
+
+class JarvisApp(QuartTrio):
+    """Quart with connections that behave."""
+
+    asgi_http_class = HTTPConnection
+
+
+def build_web(settings: Settings, sessions: Sessions, metrics: Metrics) -> JarvisApp:
+    """Return the application. It neither starts nor stops ``sessions``: assembly does."""
+    app = JarvisApp("jarvis_trio", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.config["RESPONSE_TIMEOUT"] = None
+    app.config["BACKGROUND_TASK_SHUTDOWN_TIMEOUT"] = None
+    keys = Keys(settings.api_keys, settings.admin_keys)
+    _add_routes(app, settings, sessions, metrics, keys)
+    _add_errors(app)
+
+    @app.before_request
+    async def refuse_other_hosts() -> None:
+        check_host(request.headers.get("Host"), settings.allowed_hosts)
+
+    @app.after_request
+    async def add_answer_headers(response: Response) -> Response:
+        response.headers.update(g.get("answer_headers", {}))
+        return response
+
+    return app
+
+
+def _add_routes(
+    app: JarvisApp, settings: Settings, sessions: Sessions, metrics: Metrics, keys: Keys
+) -> None:
+    openai = OpenAIRoutes(settings, sessions, keys)
+    ops = OpsRoutes(sessions, metrics, settings.connect_timeout_s)
+    for rule, method, view in (
+        ("/v1/chat/completions", "POST", openai.chat_completions),
+        ("/v1/models", "GET", openai.models),
+        ("/v1/models/<path:model_id>", "GET", openai.model),
+        ("/healthz", "GET", ops.healthz),
+        ("/readyz", "GET", ops.readyz),
+        ("/metrics", "GET", ops.metrics),
+        ("/", "GET", ops.index),
+    ):
+        app.add_url_rule(rule, rule, view, methods=[method])
+
+
+def _add_errors(app: JarvisApp) -> None:
+    app.register_error_handler(JarvisError, errors.respond)
+    app.register_error_handler(HTTPException, errors.respond_to_quart)
+    app.register_error_handler(trio.TooSlowError, errors.respond_to_timeout)
+    app.register_error_handler(Exception, errors.respond_to_fault)

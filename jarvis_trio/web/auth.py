@@ -1,0 +1,86 @@
+"""Who gets in: keys, and host names that are ours."""
+
+import hashlib
+import hmac
+import ipaddress
+
+from werkzeug.datastructures import Headers
+
+from jarvis_trio.errors import AuthenticationError, HostNotAllowedError
+
+DEFAULT_KEY = "devkey"
+FORWARDING_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via")
+
+
+class Keys:
+    """The keys that open the server.
+
+    With none configured ``devkey`` does, but only for a client on this machine that no proxy
+    speaks for: a request through a tunnel or a proxy looks local and is not.
+    """
+
+    def __init__(self, api_keys: tuple[str, ...], admin_keys: tuple[str, ...]) -> None:
+        self.is_default = not api_keys and not admin_keys
+        keys = (DEFAULT_KEY,) if self.is_default else api_keys + admin_keys
+        self._digests = [_digest(key) for key in keys]
+
+    def owner(self, headers: Headers, client_host: str | None) -> str:
+        """Return the word that stands for the request's key, which it does not reveal.
+
+        Errors: AuthenticationError, saying what to send.
+        """
+        scheme, _, key = headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not key.strip():
+            raise AuthenticationError("send your key as 'Authorization: Bearer <key>'")
+        digest = _digest(key.strip())
+        # Every digest is compared, so that time tells nothing about which one it was.
+        matches = [hmac.compare_digest(digest, known) for known in self._digests]
+        if not any(matches):
+            raise AuthenticationError("this key is not known here")
+        if self.is_default and not _is_local(headers, client_host):
+            raise AuthenticationError(
+                f"'{DEFAULT_KEY}' works only from this machine and without a proxy; "
+                "set JARVIS_API_KEYS to let others in"
+            )
+        return digest.hex()[:16]
+
+
+def check_host(host_header: str | None, allowed: tuple[str, ...]) -> None:
+    """Refuse a Host that is not ours, so that no web page can rebind a name to this server.
+
+    IP addresses and ``localhost`` cannot be rebound; any other name must be in ``allowed``
+    (``*`` allows every name). Errors: HostNotAllowedError.
+    """
+    name = _host_name(host_header or "")
+    if name in ("", "localhost") or name.endswith(".localhost") or "*" in allowed:
+        return
+    if name in (host.lower() for host in allowed):
+        return
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        raise HostNotAllowedError(
+            f"this server does not answer as {name!r}; add the name to JARVIS_ALLOWED_HOSTS"
+        ) from None
+
+
+def _host_name(header: str) -> str:
+    header = header.strip().lower()
+    if header.startswith("["):
+        return header[1:].partition("]")[0]
+    return header.rpartition(":")[0] if header.count(":") == 1 else header
+
+
+def _is_local(headers: Headers, client_host: str | None) -> bool:
+    if any(name in headers for name in FORWARDING_HEADERS):
+        return False
+    if client_host is None:  # a unix socket
+        return True
+    try:
+        return ipaddress.ip_address(client_host).is_loopback
+    except ValueError:
+        return False
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()

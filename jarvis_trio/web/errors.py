@@ -1,0 +1,70 @@
+"""Every error as ``{"error": {message, type, param, code}}``, whatever raised it."""
+
+import math
+
+import structlog
+import trio
+from quart import Response
+from werkzeug.exceptions import HTTPException
+
+from jarvis_trio.errors import (
+    BodyTooLargeError,
+    JarvisError,
+    MethodNotAllowedError,
+    NotFoundError,
+    RequestError,
+    RequestTimeoutError,
+    UpstreamTimeoutError,
+)
+from jarvis_trio.wire.openai.frames import encode_error
+
+log = structlog.get_logger("jarvis_trio")
+
+
+def respond(error: JarvisError) -> Response:
+    """Return the response that tells a client of ``error``."""
+    response = Response(encode_error(error), status=error.status, content_type="application/json")
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    if error.should_retry is not None:
+        response.headers["X-Should-Retry"] = "true" if error.should_retry else "false"
+    if error.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def respond_to_quart(error: HTTPException) -> Response:
+    """Return Quart's own refusals (no such route, body too large …) in our shape."""
+    if error.response is not None and not error.code:
+        return Response(b"", status=error.response.status_code)
+    response = respond(_ours(error))
+    if error.code == 405:
+        response.headers["Allow"] = ", ".join(getattr(error, "valid_methods", None) or ())
+    return response
+
+
+def respond_to_timeout(_: trio.TooSlowError) -> Response:
+    """Return what a client is told when the upstream did not answer a question of ours."""
+    return respond(UpstreamTimeoutError("the upstream did not answer in time"))
+
+
+def respond_to_fault(error: Exception) -> Response:
+    """Return what a client is told about a fault of our own, which the log tells in full."""
+    log.error("request_failed", exc_info=error)
+    return respond(JarvisError("the server failed; its log says why"))
+
+
+def _ours(error: HTTPException) -> JarvisError:
+    match error.code:
+        case 404:
+            return NotFoundError("there is nothing at this address")
+        case 405:
+            return MethodNotAllowedError("this address does not take this method")
+        case 408:
+            return RequestTimeoutError("the request did not arrive in time")
+        case 413:
+            return BodyTooLargeError(
+                "the request body is too large; JARVIS_MAX_BODY_BYTES sets the limit"
+            )
+        case _:
+            return RequestError(error.description or error.name)

@@ -1,0 +1,58 @@
+"""For operators: is it alive, can it answer, what has it counted."""
+
+import msgspec
+import trio
+from quart import Response
+
+from jarvis_trio.engine.sessions import Sessions
+from jarvis_trio.errors import JarvisError
+from jarvis_trio.observe.metrics import Metrics
+
+
+class OpsRoutes:
+    """The views; none of them needs a key, none of them tells of anybody's session."""
+
+    def __init__(self, sessions: Sessions, metrics: Metrics, upstream_timeout_s: float) -> None:
+        self._sessions = sessions
+        self._metrics = metrics
+        self._upstream_timeout_s = upstream_timeout_s
+
+    async def index(self) -> Response:
+        """GET /: what a browser that was pointed here should know."""
+        return Response(
+            "jarvis_trio is running.\n\n"
+            "POST /v1/chat/completions   OpenAI-compatible, streaming\n"
+            "GET  /v1/models\n"
+            "GET  /healthz /readyz /metrics\n",
+            content_type="text/plain; charset=utf-8",
+        )
+
+    async def healthz(self) -> Response:
+        """GET /healthz: the process answers."""
+        return _json({"status": "ok"})
+
+    async def readyz(self) -> Response:
+        """GET /readyz: prompts would be answered; 503 with the reason when not."""
+        provider = self._sessions.provider
+        reason = None
+        try:
+            with trio.fail_after(self._upstream_timeout_s):
+                await provider.models()
+        except trio.TooSlowError:
+            reason = f"{provider.name} does not answer"
+        except JarvisError as error:
+            reason = error.summary
+        state = {"status": "ready" if reason is None else "not_ready", "upstream": provider.name}
+        if reason is not None:
+            state["reason"] = reason
+        return _json(state, 200 if reason is None else 503)
+
+    async def metrics(self) -> Response:
+        """GET /metrics: Prometheus' text format."""
+        return Response(
+            self._metrics.expose(), content_type="text/plain; version=0.0.4; charset=utf-8"
+        )
+
+
+def _json(value: dict[str, str], status: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status=status, content_type="application/json")
