@@ -1,0 +1,183 @@
+"""Servers in processes of their own, as users run them."""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 30
+STOP_SECONDS = 30
+COMPLAINTS = re.compile(r"Warning|Traceback|never awaited|Unraisable|Error in ASGI")
+LOG_LINE = re.compile(r"^\S+Z (?:debug|info|warning|error) (\w+)(.*)$")
+KEY = {"Authorization": "Bearer devkey"}
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
+
+
+class LogLine(dict[str, str]):
+    """One event of the server's log: its fields, and its name under ``event``."""
+
+
+class Server:
+    """A jarvis_trio under the hypercorn CLI."""
+
+    def __init__(self, process: subprocess.Popen[bytes], url: str, log_path: Path) -> None:
+        self.process = process
+        self.url = url
+        self.log_path = log_path
+
+    def log(self) -> list[LogLine]:
+        """Return what has been logged so far."""
+        lines = []
+        for line in self.log_path.read_text("utf-8").splitlines():
+            if match := LOG_LINE.match(line):
+                pairs = dict(re.findall(r'(\w+)=("[^"]*"|\S*)', match[2]))
+                lines.append(LogLine(pairs, event=match[1]))
+        return lines
+
+    def events(self, trace: str) -> list[str]:
+        """Return the names of the events of one request."""
+        return [line["event"] for line in self.log() if line.get("trace") == trace]
+
+    def wait_for_log(self, event: str, count: int = 1, **fields: str) -> list[LogLine]:
+        """Wait until the log, which a thread writes, tells ``count`` such events."""
+        deadline = time.monotonic() + 10
+        while True:
+            found = [
+                line
+                for line in self.log()
+                if line["event"] == event and fields.items() <= line.items()
+            ]
+            if len(found) >= count:
+                return found
+            if time.monotonic() > deadline:
+                raise AssertionError(f"no {event} {fields} in\n{self.log_path.read_text('utf-8')}")
+            time.sleep(0.01)
+
+    def wait_until_idle(self) -> None:
+        """Wait until every stream that started has ended; then the two counts are equal."""
+        deadline = time.monotonic() + 10
+        while True:
+            names = [line["event"] for line in self.log()]
+            started, ended = names.count("stream_start"), names.count("stream_end")
+            if started == ended:
+                return
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{started} streams started, {ended} ended")
+            time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def running_server(tmp_path: Path, upstream: str, **settings: str) -> Iterator[Server]:
+    """Run the documented command over ``upstream``; at the end it must go, without complaint."""
+    port = free_port()
+    environment = {name: value for name, value in os.environ.items() if "JARVIS" not in name}
+    environment |= {
+        "PYTHONPATH": str(ROOT),
+        "JARVIS_UPSTREAM": upstream,
+        "JARVIS_LOG_LEVEL": "debug",
+        "JARVIS_LOG_FILE": str(tmp_path / "logs" / f"system-{port}.log"),
+        **{f"JARVIS_{name.upper()}": value for name, value in settings.items()},
+    }
+    command = [sys.executable, "-X", "dev", "-m", "hypercorn", "-c", str(ROOT / "hypercorn.toml")]
+    command += ["-b", f"127.0.0.1:{port}", "--graceful-timeout", "2", "jarvis_trio.asgi:app"]
+    console = tmp_path / f"console-{port}.txt"
+    with console.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=output, stderr=output
+        )
+        server = Server(process, f"http://127.0.0.1:{port}", Path(environment["JARVIS_LOG_FILE"]))
+        try:
+            wait_until_up(process, f"{server.url}/healthz", console)
+            yield server
+        finally:
+            exit_code = stop(process)
+    printed = console.read_text("utf-8")
+    assert not COMPLAINTS.search(printed), printed
+    assert exit_code == 0, printed
+
+
+class Sim:
+    """A ``jarvis-trio sim``."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def get(self, path: str) -> Any:
+        return httpx.get(f"{self.url}/sim/{path}", timeout=10, trust_env=False).json()
+
+    def reset(self) -> None:
+        httpx.post(f"{self.url}/sim/reset", timeout=10, trust_env=False)
+
+    def upstream(self, kind: str) -> str:
+        """Return what JARVIS_UPSTREAM has to say: ``ollama`` or ``openai``."""
+        return f"ollama:{self.url}" if kind == "ollama" else f"openai:{self.url}/v1"
+
+    def wait_until_all_closed(self) -> dict[str, Any]:
+        """Wait until no connection is open any more; return the statistics."""
+        deadline = time.monotonic() + 10
+        while (stats := self.get("stats"))["open"]:
+            assert time.monotonic() < deadline, stats
+            time.sleep(0.01)
+        result: dict[str, Any] = stats
+        return result
+
+
+@contextlib.contextmanager
+def running_sim(*options: str) -> Iterator[Sim]:
+    """Run the mock upstream on a free port."""
+    command = [sys.executable, "-X", "dev", "-m", "jarvis_trio", "sim", "--port", "0", *options]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        ready = process.stdout.readline()
+        assert ready.startswith("sim ready on "), (ready, process.stderr.read())
+        yield Sim(ready.split()[-1])
+    finally:
+        exit_code = stop(process)
+        complaints = process.stderr.read()
+        process.stdout.close()
+        process.stderr.close()
+    assert not complaints, complaints
+    assert exit_code == 0
+
+
+def wait_until_up(process: subprocess.Popen[bytes], url: str, console: Path) -> None:
+    """Wait until ``url`` answers."""
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(httpx.TransportError):
+            httpx.get(url, timeout=5, trust_env=False)
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"the server did not start:\n{console.read_text('utf-8')}")
+
+
+def stop(process: subprocess.Popen[Any]) -> int:
+    """Ask a process of ours to end, and see to it that it does."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        return process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
