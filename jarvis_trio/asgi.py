@@ -5,7 +5,9 @@ import os
 from jarvis_trio.assembly import build_app
 from jarvis_trio.config import load_settings
 from jarvis_trio.errors import ConfigError
+from jarvis_trio.web.departed_clients import mend_hypercorn
 
+mend_hypercorn()
 try:
     app = build_app(load_settings(os.environ))
 except ConfigError as error:

@@ -8,6 +8,44 @@ import click
 from jarvis_trio import __version__
 from jarvis_trio.errors import ConfigError
 
+_SIM_HELP = """\
+Run a mock model server that speaks Ollama's and OpenAI's API on one port.
+
+It prints one line, "sim ready on http://HOST:PORT", once it accepts; SIGTERM or Ctrl-C ends it.
+Point a server at it:
+
+\b
+  JARVIS_UPSTREAM=ollama:http://127.0.0.1:PORT
+  JARVIS_UPSTREAM=openai:http://127.0.0.1:PORT/v1
+
+The name of the model decides what its answer does:
+
+\b
+  sim               a good answer: w0 w1 w2 ...
+  sim-hang          takes the request, never answers
+  sim-silent        headers, then silence
+  sim-stall         tokens up to AT, then silence
+  sim-die           resets the connection after byte AT of the body
+  sim-eof           closes cleanly after token AT, without the API's end marker
+  sim-truncate      closes inside a chunk after token AT
+  sim-error         an error in mid-stream after token AT, in each API's way
+  sim-garbage       after token AT, a body that is neither JSON nor events
+  sim-refuse        an error before the first byte: STATUS 400 401 404 429 500 503
+  sim-endless-line  after token AT, a line that does not end (64 MB)
+
+A name may carry keys, as in "sim-stall?at=3&tps=20": tps, headers_ms, first_ms and tokens stand
+in for the options of this command; at (default: half of the tokens; 500 for sim-die; 0 for
+sim-garbage and sim-endless-line) and status (default: 503) are explained above.
+
+\b
+What happened and when (CLOCK_MONOTONIC, ns); "marker:NAME" in a prompt names its request:
+  GET  /sim/events   arrival, first_byte and finished, closed or faulted, in order
+  GET  /sim/stats    open, max_open, requests, completed, aborted, faulted, tokens, by_marker
+  GET  /sim/wait     ?marker=NAME&kind=KIND answers when that has happened
+  POST /sim/reset    forgets
+"""
+"""\\b is click's mark for "do not re-wrap"."""
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="jarvis-trio")
@@ -15,7 +53,7 @@ def main() -> None:
     """Run, watch and test the streaming chat server that its users cannot hang."""
 
 
-@main.command()
+@main.command(help=_SIM_HELP)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port",
@@ -60,41 +98,7 @@ def sim(  # noqa: PLR0913, PLR0917 - click hands over one argument per option
     first_token_ms: float,
     tokens: int,
 ) -> None:
-    """Run a mock model server that speaks Ollama's and OpenAI's API on one port.
-
-    It prints one line, "sim ready on http://HOST:PORT", once it accepts; SIGTERM or Ctrl-C ends it.
-    Point a server at it:
-
-    \b
-      JARVIS_UPSTREAM=ollama:http://127.0.0.1:PORT
-      JARVIS_UPSTREAM=openai:http://127.0.0.1:PORT/v1
-
-    The name of the model decides what its answer does:
-
-    \b
-      sim               a good answer: w0 w1 w2 ...
-      sim-hang          takes the request, never answers
-      sim-silent        headers, then silence
-      sim-stall         tokens up to AT, then silence
-      sim-die           resets the connection after byte AT of the body
-      sim-eof           closes cleanly after token AT, without the API's end marker
-      sim-truncate      closes inside a chunk after token AT
-      sim-error         an error in mid-stream after token AT, in each API's way
-      sim-garbage       after token AT, a body that is neither JSON nor events
-      sim-refuse        an error before the first byte: STATUS 400 401 404 429 500 503
-      sim-endless-line  after token AT, a line that does not end (64 MB)
-
-    A name may carry keys, as in "sim-stall?at=3&tps=20": tps, headers_ms, first_ms and tokens stand
-    in for the options of this command; at (default: half of the tokens; 500 for sim-die; 0 for
-    sim-garbage and sim-endless-line) and status (default: 503) are explained above.
-
-    \b
-    What happened and when (CLOCK_MONOTONIC, ns); "marker:NAME" in a prompt names its request:
-      GET  /sim/events   arrival, first_byte and finished, closed or faulted, in order
-      GET  /sim/stats    open, max_open, requests, completed, aborted, faulted, tokens, by_marker
-      GET  /sim/wait     ?marker=NAME&kind=KIND answers when that has happened
-      POST /sim/reset    forgets
-    """  # noqa: D301 - \b is click's mark for "do not re-wrap"
+    """Run the mock model server; `_SIM_HELP` is what users read."""
     from jarvis_trio.storm.sim.command import run_sim  # noqa: PLC0415 - imported when it is run
     from jarvis_trio.storm.sim.scenarios import SimOptions  # noqa: PLC0415 - the same
 

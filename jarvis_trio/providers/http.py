@@ -39,11 +39,13 @@ class TrioTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request and return its response as soon as the head is there."""
-        timeouts: dict[str, float | None] = request.extensions.get("timeout", {})
-        stream = await self._connect(request, timeouts.get("connect"))
-        body = ResponseBody(stream, timeouts.get("read"))
+        stream = await self._connect(request)
+        body = ResponseBody(stream, _seconds(request, "read"))
         try:
-            with _errors(httpx.WriteTimeout, httpx.WriteError), _limit(timeouts.get("write")):
+            with (
+                _errors(httpx.WriteTimeout, httpx.WriteError),
+                trio.fail_after(_seconds(request, "write")),
+            ):
                 await stream.send_all(_head_of(request) + await request.aread())
             await body.receive_head()
         except BaseException:
@@ -53,10 +55,13 @@ class TrioTransport(httpx.AsyncBaseTransport):
             body.status, headers=body.headers, stream=body, extensions={"body": body}
         )
 
-    async def _connect(self, request: httpx.Request, timeout: float | None) -> Connection:
+    async def _connect(self, request: httpx.Request) -> Connection:
         url = request.url
         secure = url.scheme == "https"
-        with _errors(httpx.ConnectTimeout, httpx.ConnectError), _limit(timeout):
+        with (
+            _errors(httpx.ConnectTimeout, httpx.ConnectError),
+            trio.fail_after(_seconds(request, "connect")),
+        ):
             tcp = await trio.open_tcp_stream(url.host, url.port or (443 if secure else 80))
             if not secure:
                 return tcp
@@ -78,11 +83,11 @@ class ResponseBody(httpx.AsyncByteStream):
     body, and any fault while reading it.
     """
 
-    def __init__(self, stream: Connection, read_timeout: float | None) -> None:
+    def __init__(self, stream: Connection, read_seconds: float) -> None:
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self._stream = stream
-        self._read_timeout = read_timeout
+        self._read_seconds = read_seconds
         self._parser = httptools.HttpResponseParser(self)
         self._pieces: list[bytes] = []
         self._head_bytes = 0
@@ -152,7 +157,10 @@ class ResponseBody(httpx.AsyncByteStream):
 
     async def _feed(self) -> bool:
         """Parse one read; False at the end of the connection."""
-        with _errors(httpx.ReadTimeout, httpx.ReadError), _limit(self._read_timeout):
+        with (
+            _errors(httpx.ReadTimeout, httpx.ReadError),
+            trio.fail_after(self._read_seconds),
+        ):
             data = await self._stream.receive_some(RECEIVE_BYTES)
         if not data:
             return False
@@ -200,8 +208,10 @@ def _head_of(request: httpx.Request) -> bytes:
     return b"\r\n".join(lines)
 
 
-def _limit(seconds: float | None) -> Any:
-    return trio.fail_after(float("inf") if seconds is None else seconds)
+def _seconds(request: httpx.Request, what: str) -> float:
+    """Return one of httpx's timeouts of this request, infinite for none."""
+    seconds: float | None = request.extensions.get("timeout", {}).get(what)
+    return float("inf") if seconds is None else seconds
 
 
 class _errors:  # noqa: N801 - reads as the statement that it is

@@ -3,9 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from msgspec.structs import replace
+
 from jarvis_trio.events import ChatRequest, Model
 from jarvis_trio.providers.upstream import Upstream, UpstreamAnswer
 from jarvis_trio.wire.openai.upstream import ChatDecoder, decode_models, encode_chat_request
+
+LLAMA_CPP = "llamacpp"
+"""Who owns the models that llama.cpp's own server lists."""
 
 
 class OpenAICompatibleProvider:
@@ -15,6 +20,7 @@ class OpenAICompatibleProvider:
         self._upstream = Upstream("openai", base_url, key, connect_timeout_seconds)
         self.name = self._upstream.name
         self.default_model: str | None = None
+        self._is_llama_cpp = False
 
     @asynccontextmanager
     async def chat(self, request: ChatRequest) -> AsyncIterator[UpstreamAnswer]:
@@ -24,6 +30,10 @@ class OpenAICompatibleProvider:
             # Many servers do not mind a request without a model; the others say so.
             models = await self.models()
             model = models[0].id if models else None
+        if self._is_llama_cpp:
+            # A llama.cpp that reads a long prompt notices only when it writes that we have gone:
+            # with progress reports it writes during prefill, and a cancel frees it in a second.
+            request = replace(request, extra={**request.extra, "return_progress": True})
         content = encode_chat_request(request, model)
         async with self._upstream.stream(
             "chat/completions", content, ChatDecoder(), model=model
@@ -34,4 +44,5 @@ class OpenAICompatibleProvider:
         """List the upstream's models, as it orders them."""
         models = await self._upstream.models("models", decode_models)
         self.default_model = models[0].id if models else None
+        self._is_llama_cpp = any(model.owned_by == LLAMA_CPP for model in models)
         return models

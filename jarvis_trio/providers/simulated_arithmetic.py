@@ -173,7 +173,7 @@ def _power(base: Fraction, exponent: Fraction) -> Fraction:
         if rounded > LARGEST_EXACT_FLOAT or (rounded == 0 and base != 0):
             raise OverflowError
         return Fraction(rounded)
-    if abs(base) not in {0, 1} and (_bits(base) - 1) * abs(exponent) > MAX_BITS:
+    if (_bits(base) - 1) * abs(exponent) > MAX_BITS:
         raise _ImpossibleSumError(Impossible.TOO_LARGE)
     return Fraction(base**exponent.numerator)
 

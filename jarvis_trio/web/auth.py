@@ -9,6 +9,9 @@ from werkzeug.datastructures import Headers
 from jarvis_trio.errors import AuthenticationError, HostNotAllowedError
 
 DEFAULT_KEY = "devkey"
+UNIX_SOCKET = "<local>"
+"""What Quart calls the address of a client that has none."""
+
 FORWARDING_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via")
 
 
@@ -74,12 +77,14 @@ def _host_name(header: str) -> str:
 def _is_local(headers: Headers, client_host: str | None) -> bool:
     if any(name in headers for name in FORWARDING_HEADERS):
         return False
-    if client_host is None:  # a unix socket
+    if client_host == UNIX_SOCKET:
         return True
     try:
-        return ipaddress.ip_address(client_host).is_loopback
+        address = ipaddress.ip_address(client_host or "")
     except ValueError:
         return False
+    # A socket that listens on [::] may write IPv4 addresses as IPv6.
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def _digest(key: str) -> bytes:

@@ -1,11 +1,14 @@
-"""Every error as ``{"error": {message, type, param, code}}``, whatever raised it."""
+"""Every error as ``{"error": {message, type, param, code}}``, whatever raised it.
+
+The handlers are async because Quart runs any other in a thread: a refusal must not wait for one.
+"""
 
 import math
 
 import structlog
 import trio
 from quart import Response
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, InternalServerError
 
 from jarvis_trio.errors import (
     BodyTooLargeError,
@@ -21,8 +24,35 @@ from jarvis_trio.wire.openai.frames import encode_error
 log = structlog.get_logger("jarvis_trio")
 
 
-def respond(error: JarvisError) -> Response:
+async def respond(error: JarvisError) -> Response:
     """Return the response that tells a client of ``error``."""
+    return _response(error)
+
+
+async def respond_to_quart(error: HTTPException) -> Response:
+    """Return Quart's own refusals (no such route, body too large …) in our shape."""
+    if isinstance(error, InternalServerError):  # something failed outside of the views
+        return await respond_to_fault(error.original_exception or error)
+    if error.response is not None and not error.code:
+        return Response(b"", status=error.response.status_code)
+    response = _response(_ours(error))
+    if error.code == 405:
+        response.headers["Allow"] = ", ".join(getattr(error, "valid_methods", None) or ())
+    return response
+
+
+async def respond_to_timeout(_: trio.TooSlowError) -> Response:
+    """Return what a client is told when the upstream did not answer a question of ours."""
+    return _response(UpstreamTimeoutError("the upstream did not answer in time"))
+
+
+async def respond_to_fault(error: BaseException) -> Response:
+    """Return what a client is told about a fault of our own, which the log tells in full."""
+    log.error("request_failed", exc_info=error)
+    return _response(JarvisError("the server failed; its log says why"))
+
+
+def _response(error: JarvisError) -> Response:
     response = Response(encode_error(error), status=error.status, content_type="application/json")
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
@@ -31,27 +61,6 @@ def respond(error: JarvisError) -> Response:
     if error.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
-
-
-def respond_to_quart(error: HTTPException) -> Response:
-    """Return Quart's own refusals (no such route, body too large …) in our shape."""
-    if error.response is not None and not error.code:
-        return Response(b"", status=error.response.status_code)
-    response = respond(_ours(error))
-    if error.code == 405:
-        response.headers["Allow"] = ", ".join(getattr(error, "valid_methods", None) or ())
-    return response
-
-
-def respond_to_timeout(_: trio.TooSlowError) -> Response:
-    """Return what a client is told when the upstream did not answer a question of ours."""
-    return respond(UpstreamTimeoutError("the upstream did not answer in time"))
-
-
-def respond_to_fault(error: Exception) -> Response:
-    """Return what a client is told about a fault of our own, which the log tells in full."""
-    log.error("request_failed", exc_info=error)
-    return respond(JarvisError("the server failed; its log says why"))
 
 
 def _ours(error: HTTPException) -> JarvisError:

@@ -5,10 +5,11 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,12 @@ class Server:
                 lines.append(LogLine(pairs, event=match[1]))
         return lines
 
+    def children(self) -> list[Path]:
+        """Return /proc directories of the workers."""
+        pid = self.process.pid
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii")
+        return [Path(f"/proc/{child}") for child in text.split()]
+
     def events(self, trace: str) -> list[str]:
         """Return the names of the events of one request."""
         return [line["event"] for line in self.log() if line.get("trace") == trace]
@@ -83,7 +90,14 @@ class Server:
 
 
 @contextlib.contextmanager
-def running_server(tmp_path: Path, upstream: str, **settings: str) -> Iterator[Server]:
+def running_server(
+    tmp_path: Path,
+    upstream: str,
+    *,
+    options: Sequence[str] = (),
+    tls: ssl.SSLContext | None = None,
+    **settings: str,
+) -> Iterator[Server]:
     """Run the documented command over ``upstream``; at the end it must go, without complaint."""
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if "JARVIS" not in name}
@@ -95,15 +109,19 @@ def running_server(tmp_path: Path, upstream: str, **settings: str) -> Iterator[S
         **{f"JARVIS_{name.upper()}": value for name, value in settings.items()},
     }
     command = [sys.executable, "-X", "dev", "-m", "hypercorn", "-c", str(ROOT / "hypercorn.toml")]
-    command += ["-b", f"127.0.0.1:{port}", "--graceful-timeout", "2", "jarvis_trio.asgi:app"]
+    command += ["-b", f"127.0.0.1:{port}", "--graceful-timeout", "2", *options]
+    command.append("jarvis_trio.asgi:app")
     console = tmp_path / f"console-{port}.txt"
     with console.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=tmp_path, env=environment, stdout=output, stderr=output
         )
-        server = Server(process, f"http://127.0.0.1:{port}", Path(environment["JARVIS_LOG_FILE"]))
+        scheme = "http" if tls is None else "https"
+        server = Server(
+            process, f"{scheme}://127.0.0.1:{port}", Path(environment["JARVIS_LOG_FILE"])
+        )
         try:
-            wait_until_up(process, f"{server.url}/healthz", console)
+            wait_until_up(process, f"{server.url}/healthz", console, tls)
             yield server
         finally:
             exit_code = stop(process)
@@ -120,6 +138,12 @@ class Sim:
 
     def get(self, path: str) -> Any:
         return httpx.get(f"{self.url}/sim/{path}", timeout=10, trust_env=False).json()
+
+    async def wait_for(self, marker: str, kind: str) -> None:
+        """Wait until the upstream has seen ``kind`` of the request that held ``marker``."""
+        async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
+            response = await client.get(f"{self.url}/sim/wait?marker={marker}&kind={kind}")
+            response.raise_for_status()
 
     def reset(self) -> None:
         httpx.post(f"{self.url}/sim/reset", timeout=10, trust_env=False)
@@ -160,12 +184,14 @@ def running_sim(*options: str) -> Iterator[Sim]:
     assert exit_code == 0
 
 
-def wait_until_up(process: subprocess.Popen[bytes], url: str, console: Path) -> None:
+def wait_until_up(
+    process: subprocess.Popen[bytes], url: str, console: Path, tls: ssl.SSLContext | None
+) -> None:
     """Wait until ``url`` answers."""
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(httpx.TransportError):
-            httpx.get(url, timeout=5, trust_env=False)
+            httpx.get(url, timeout=5, trust_env=False, verify=tls or True)
             return
         time.sleep(0.02)
     raise AssertionError(f"the server did not start:\n{console.read_text('utf-8')}")

@@ -76,8 +76,7 @@ async def test_supersede_in_every_phase_closes_the_upstream_first(
             nursery.start_soon(
                 lambda: prompt(server.url, "marker:old", session=phase, exchange=first, model=model)
             )
-            while not any(e["marker"] == "old" for e in sim.get("events")["events"]):
-                await trio.sleep(0.01)
+            await sim.wait_for("old", "arrival")
             second = await prompt(server.url, "marker:new", session=phase, model="sim")
     assert second.is_complete
     assert first.error_code == "superseded"
@@ -101,8 +100,7 @@ async def test_a_client_that_leaves_closes_the_upstream(
                     await client.post(url, json=body, headers=KEY)
 
             nursery.start_soon(ask)
-            while not any(e["marker"] == "left" for e in sim.get("events")["events"]):
-                await trio.sleep(0.01)
+            await sim.wait_for("left", "arrival")
             nursery.cancel_scope.cancel(reason="the client leaves")
     sim.wait_until_all_closed()
     kinds = [event["kind"] for event in sim.get("events")["events"]]

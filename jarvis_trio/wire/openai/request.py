@@ -25,7 +25,7 @@ from jarvis_trio.wire.openai.messages import decode_messages
 _KNOWN: Final = frozenset(
     {
         "messages", "prompt", "model", "stream", "stream_options", "max_tokens",
-        "max_completion_tokens", "temperature", "top_p", "stop", "seed", "n",
+        "temperature", "top_p", "stop", "seed", "n",
     }
 )  # fmt: skip
 _MAX_NESTING: Final = 100
@@ -40,7 +40,7 @@ def decode_chat_request(body: bytes) -> ChatRequest:
 
     The body has either ``messages`` or ``prompt``, a conversation of one message. ``null`` stands
     for an absent key. Empty stop strings are left out. ``max_completion_tokens`` goes before
-    ``max_tokens``. Keys that are not read here are in ``extra``, as sent.
+    ``max_tokens``, and stays in ``extra`` beside the keys that are not read here, as sent.
 
     Errors: RequestError for whatever else the bytes are, and nothing but RequestError.
     """

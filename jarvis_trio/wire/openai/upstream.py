@@ -29,6 +29,8 @@ from jarvis_trio.wire.sse import SSEDecoder, SSEEvent
 
 __all__ = ["ChatDecoder", "decode_error", "decode_models", "encode_chat_request"]
 
+MAX_NEW: Final = "max_completion_tokens"
+
 _REASONS: Final[dict[str, FinishReason]] = {
     "stop": "stop",
     "length": "length",
@@ -210,7 +212,9 @@ def encode_chat_request(request: ChatRequest, model: str | None) -> bytes:
     """
     known: dict[str, Any] = {
         "model": model,
-        "max_tokens": request.max_tokens,
+        # Hosted reasoning models take only the newer name, other servers only the older one: the
+        # client's own choice is passed on.
+        "max_tokens": None if MAX_NEW in request.extra else request.max_tokens,
         "temperature": request.temperature,
         "top_p": request.top_p,
         "stop": request.stop or None,
