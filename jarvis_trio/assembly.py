@@ -7,7 +7,13 @@ from collections.abc import Mapping
 import structlog
 import trio
 
-from jarvis_trio.config import REPLAY_LIMIT_BYTES, Settings
+from jarvis_trio.config import (
+    FIELDS,
+    PREFIX,
+    REPLAY_LIMIT_BYTES,
+    WITHOUT_EFFECT_YET,
+    Settings,
+)
 from jarvis_trio.engine.admission import Admission
 from jarvis_trio.engine.event_bus import EventBus
 from jarvis_trio.engine.policies import AVAILABLE, Policy
@@ -76,6 +82,9 @@ async def introduce(settings: Settings, provider: Provider) -> None:
         log.warning(
             "default_key", hint="devkey opens this server to its own machine; set JARVIS_API_KEYS"
         )
+    for name in WITHOUT_EFFECT_YET:
+        if getattr(settings, name) != FIELDS[name].default:
+            log.warning("setting_without_effect", setting=f"{PREFIX}{name.upper()}")
     try:
         with trio.fail_after(settings.connect_timeout_s):
             models = await provider.models()

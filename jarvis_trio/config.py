@@ -66,6 +66,18 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     cors_origins: tuple[str, ...] = ()
 
 
+WITHOUT_EFFECT_YET = (
+    "write_stall_timeout_s",
+    "graceful_timeout_s",
+    "max_queue",
+    "upstream_concurrency",
+    "upstream_retries",
+    "resume_grace_s",
+    "database",
+    "cors_origins",
+)
+"""Settings whose feature comes in a later version; setting one is told in the log."""
+
 FIELDS = {f.name: f for f in msgspec.structs.fields(Settings)}
 
 

@@ -47,7 +47,7 @@ class Batcher:
                 while await self._fill():
                     self._flush()
                     await self._stream.replay.wait_for_room()
-                self._stream.phase = Phase.FLUSH
+                self._stream.reach(Phase.FLUSH)
                 self._log.debug("flush_on_end", size=self._pending_bytes)
                 self._flush()
                 await self._stream.replay.wait_for_room()

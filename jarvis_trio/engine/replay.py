@@ -42,6 +42,7 @@ class ReplayBuffer:
     def close(self) -> None:
         """No frame will follow: readers end when they have read what is there."""
         self.closed = True
+        self._on_abandoned = _nobody_left  # lets go of the stream: no cycle keeps its memory
         self._news.unpark_all()
         self._room.unpark_all()
 
@@ -105,6 +106,10 @@ class ReplayBuffer:
             return pieces[0]
         pieces.reverse()
         return b"".join(pieces)[position - begin : position - begin + max_bytes]
+
+
+def _nobody_left() -> None:
+    """Stand in for ``on_abandoned`` after the end."""
 
 
 class Reader:

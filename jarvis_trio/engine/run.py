@@ -103,7 +103,7 @@ async def generate(
                 async with provider.chat(stream.prompt.request) as answer:
                     stream.accept()
                     while deltas := await answer.receive():
-                        stream.phase = Phase.DECODE
+                        stream.reach(Phase.DECODE)
                         # Waiting for our own readers is not the upstream's fault.
                         limit.deadline = float("inf")
                         await channel.send(deltas)

@@ -12,13 +12,11 @@ from jarvis_trio.engine.admission import Admission
 from jarvis_trio.engine.event_bus import EventBus, EventName
 from jarvis_trio.engine.policies import Policy, decide
 from jarvis_trio.engine.run import StreamLimits, event_of, run_stream
-from jarvis_trio.engine.stream import LiveStream, Prompt, superseded_by
+from jarvis_trio.engine.stream import FAILURES, LiveStream, Prompt, superseded_by
 from jarvis_trio.errors import JarvisError, ServerShutdownError
 from jarvis_trio.events import Cause, Phase
 from jarvis_trio.observe.metrics import Metrics
 from jarvis_trio.providers.base import Provider
-
-FAILURES = frozenset({Cause.UPSTREAM_ERROR, Cause.UPSTREAM_EOF, Cause.UPSTREAM_TIMEOUT})
 
 
 class Session:
@@ -99,9 +97,9 @@ class Sessions:
         """
         if self._nursery is None or self._closing.is_set():
             raise ServerShutdownError("the server is shutting down", retry_after=1.0)
-        session = self._session(prompt)
-        stream = LiveStream(prompt, self._limits.replay_limit_bytes)
         decision = decide(policy)
+        stream = LiveStream(prompt, self._limits.replay_limit_bytes)
+        session = self._session(prompt)  # last: what raises above must not leave a place taken
         if decision.cancel_waiting and session.waiting is not None:
             session.waiting.cancel(Cause.SUPERSEDED, superseded_by(stream))
         if decision.cancel_live and session.holder is not None:

@@ -37,6 +37,8 @@ from jarvis_trio.events import (
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 SHUTDOWN_RETRY_AFTER_SECONDS = 5.0
 
+FAILURES = frozenset({Cause.UPSTREAM_ERROR, Cause.UPSTREAM_EOF, Cause.UPSTREAM_TIMEOUT})
+
 
 class FrameEncoder(Protocol):
     """Turns deltas into the bytes that a client reads. It knows no stream and no socket."""
@@ -125,17 +127,24 @@ class LiveStream:
             self.log.info("stream_cancelled", reason=cause.log_reason, phase=str(self.phase))
         self.scope.cancel(reason=self.cause.log_reason)
 
+    def reach(self, phase: Phase) -> None:
+        """Note how far it has come. What has ended stays ended, also when it is quarantined."""
+        if self.phase is not Phase.ENDED:
+            self.phase = phase
+
     def begin(self) -> None:
         """Start, as the session is ours: tell the readers that an answer is on its way."""
         self.started_at = trio.current_time()
-        self.phase = Phase.CONNECT
+        self.reach(Phase.CONNECT)
         self.log.info("stream_start")
         self.replay.append(self.encoder.opening())
         self.log.info("first_event", status="thinking")
 
     def accept(self) -> None:
         """Note that the upstream has accepted the request."""
-        self.phase = Phase.PREFILL
+        if self.phase is Phase.ENDED:
+            return
+        self.reach(Phase.PREFILL)
         self.accepted = True
         self.settled.set()
 
@@ -152,20 +161,24 @@ class LiveStream:
         """Give the readers their terminal frame, exactly one; idempotent."""
         if self.phase is Phase.ENDED:
             return
+        frame = b""
         if self.cause is None:
+            # A bug in the encoder raises before anything has changed: then the stream has failed.
+            frame = self.encoder.finish(self.answer.finish_reason or "stop", self.answer.usage)
             self.cause = Cause.COMPLETED
         self.phase = Phase.ENDED
-        if self.cause is Cause.COMPLETED:
-            reason = self.answer.finish_reason or "stop"
-            self.replay.append(self.encoder.finish(reason, self.answer.usage))
-        elif self.error is not None:
-            self.replay.append(self.encoder.error(self.error))
+        try:
+            if self.error is not None:
+                frame = self.encoder.error(self.error)
+        except Exception:
+            self.log.exception("stream_crashed", phase=str(self.phase))
+        self.replay.append(frame)
         self.replay.close()
         self.settled.set()
 
     def ending(self) -> dict[str, object]:
-        """Return how it ended, as subscribers are told."""
-        if self.error is not None:
+        """Return how it ended, as subscribers are told: ``chat.error`` or ``chat.end``."""
+        if self.cause in FAILURES and self.error is not None:
             return {"cause": self.cause, "code": self.error.code, "message": self.error.message}
         answer = self.answer
         return {

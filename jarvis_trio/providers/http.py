@@ -8,6 +8,7 @@ wedge (httpcore #1093), and no connection whose peer has long gone.
 Above: providers, through httpx's client API. It does not know what the bytes mean.
 """
 
+import re
 import ssl
 from collections.abc import AsyncIterator
 from typing import Any
@@ -20,6 +21,13 @@ Connection = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
 RECEIVE_BYTES = 64 * 1024
 MAX_HEAD_BYTES = 64 * 1024
+"""Of the head, and of all that is not body at one place behind it, such as trailers."""
+
+SENT_AT_ONCE_BYTES = 16 * 1024
+"""What the kernel takes from us even when the server never reads."""
+
+BREAKS_LINE = re.compile(rb"[\r\n\0]")
+
 MAX_BUFFERED_BODY_BYTES = 16 * 1024 * 1024
 """What ``read_whole`` takes: model lists and error pages, never an answer."""
 
@@ -39,15 +47,16 @@ class TrioTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request and return its response as soon as the head is there."""
+        data = _head_of(request) + await request.aread()
+        write_seconds = _seconds(request, "write")
         stream = await self._connect(request)
         body = ResponseBody(stream, _seconds(request, "read"))
         try:
-            with (
-                _errors(httpx.WriteTimeout, httpx.WriteError),
-                trio.fail_after(_seconds(request, "write")),
-            ):
-                await stream.send_all(_head_of(request) + await request.aread())
-            await body.receive_head()
+            if len(data) <= SENT_AT_ONCE_BYTES:
+                await _send(stream, data, write_seconds)
+                await body.receive_head()
+            else:
+                await _exchange(stream, data, write_seconds, body)
         except BaseException:
             body.close()
             raise
@@ -90,10 +99,11 @@ class ResponseBody(httpx.AsyncByteStream):
         self._read_seconds = read_seconds
         self._parser = httptools.HttpResponseParser(self)
         self._pieces: list[bytes] = []
-        self._head_bytes = 0
+        self._bytes_without_body = 0
         self._head_is_complete = False
         self._is_complete = False
         self._ends_with_connection = True
+        self._fault: httpx.RemoteProtocolError | None = None
 
     async def receive_head(self) -> None:
         """Wait for the status and the headers."""
@@ -156,7 +166,12 @@ class ResponseBody(httpx.AsyncByteStream):
         self._is_complete = True
 
     async def _feed(self) -> bool:
-        """Parse one read; False at the end of the connection."""
+        """Parse one read; False at the end of the connection.
+
+        A fault is raised by the next call: what the same read brought before it goes first.
+        """
+        if self._fault is not None:
+            raise self._fault
         with (
             _errors(httpx.ReadTimeout, httpx.ReadError),
             trio.fail_after(self._read_seconds),
@@ -164,36 +179,41 @@ class ResponseBody(httpx.AsyncByteStream):
             data = await self._stream.receive_some(RECEIVE_BYTES)
         if not data:
             return False
-        if not self._head_is_complete:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES + RECEIVE_BYTES:
-                raise httpx.RemoteProtocolError("the head of the answer is too large")
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._fault = httpx.RemoteProtocolError("not HTTP: the server changes the protocol")
         except httptools.HttpParserError as error:
-            if not self._is_complete:  # what follows the body is nobody's business
-                raise httpx.RemoteProtocolError(f"not HTTP: {error}") from error
+            self._fault = httpx.RemoteProtocolError(f"not HTTP: {error}")
+        self._bytes_without_body = 0 if self._pieces else self._bytes_without_body + len(data)
+        if self._bytes_without_body > MAX_HEAD_BYTES + RECEIVE_BYTES:
+            part = "a trailer" if self._head_is_complete else "the head"
+            self._fault = httpx.RemoteProtocolError(f"{part} of the answer is too large")
         return True
 
-    # What httptools calls.
+    # What httptools calls. What follows the body is nobody's business.
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take in one header."""
-        self.headers.append((name, value))
-        if name.lower() in (b"content-length", b"transfer-encoding"):
-            self._ends_with_connection = False
+        """Take in one header; trailers are passed over."""
+        if not self._head_is_complete:
+            self.headers.append((name, value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         """Take in the end of the head; those of 1xx answers are passed over."""
+        if self._head_is_complete:
+            return
         self.status = self._parser.get_status_code()
         if self.status < 200:
             self.headers.clear()
-        else:
-            self._head_is_complete = True
+            return
+        self._head_is_complete = True
+        names = {name.lower() for name, _ in self.headers}
+        self._ends_with_connection = names.isdisjoint((b"content-length", b"transfer-encoding"))
 
     def on_body(self, data: bytes) -> None:
         """Take in a piece of the body."""
-        self._pieces.append(data)
+        if not self._is_complete:
+            self._pieces.append(data)
 
     def on_message_complete(self) -> None:
         """Take in the end of the body."""
@@ -201,9 +221,48 @@ class ResponseBody(httpx.AsyncByteStream):
             self._is_complete = True
 
 
+async def _send(stream: Connection, data: bytes, write_seconds: float) -> None:
+    with _errors(httpx.WriteTimeout, httpx.WriteError), trio.fail_after(write_seconds):
+        try:
+            await stream.send_all(data)
+        except trio.BrokenResourceError:
+            return  # the server has closed; it may have said why
+
+
+async def _exchange(
+    stream: Connection, data: bytes, write_seconds: float, body: ResponseBody
+) -> None:
+    """Send a large request and wait for the head at once.
+
+    A server that refuses may say so early and read no more: then nothing would ever move.
+    """
+    fault: httpx.HTTPError | None = None
+
+    async def send() -> None:
+        nonlocal fault
+        try:
+            await _send(stream, data, write_seconds)
+        except httpx.HTTPError as error:
+            fault = error
+            nursery.cancel_scope.cancel(reason="the request cannot be sent")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+        try:
+            await body.receive_head()
+        except httpx.HTTPError as error:
+            fault = error
+        if fault is not None or body.status >= 300:
+            nursery.cancel_scope.cancel(reason="the answer is there")
+    if fault is not None:
+        raise fault
+
+
 def _head_of(request: httpx.Request) -> bytes:
     lines = [b"%s %s HTTP/1.1" % (request.method.encode(), request.url.raw_path)]
     lines += [b"%s: %s" % pair for pair in request.headers.raw if pair[0].lower() != b"connection"]
+    if any(map(BREAKS_LINE.search, lines)):
+        raise httpx.LocalProtocolError("a header of the request has a line break in it")
     lines += [b"Connection: close", b"", b""]
     return b"\r\n".join(lines)
 
@@ -212,6 +271,14 @@ def _seconds(request: httpx.Request, what: str) -> float:
     """Return one of httpx's timeouts of this request, infinite for none."""
     seconds: float | None = request.extensions.get("timeout", {}).get(what)
     return float("inf") if seconds is None else seconds
+
+
+_FAILURES = (
+    OSError,  # ssl.SSLError is one
+    trio.BrokenResourceError,
+    trio.ClosedResourceError,
+    UnicodeError,  # a host that cannot be a name
+)
 
 
 class _errors:  # noqa: N801 - reads as the statement that it is
@@ -229,8 +296,6 @@ class _errors:  # noqa: N801 - reads as the statement that it is
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if isinstance(error, trio.TooSlowError):
             raise self._timeout("timed out") from error
-        if isinstance(
-            error, (OSError, trio.BrokenResourceError, trio.ClosedResourceError, ssl.SSLError)
-        ):
+        if isinstance(error, _FAILURES):
             cause = error.__cause__ if isinstance(error, trio.BrokenResourceError) else None
             raise self._other(str(cause or error) or type(error).__name__) from error

@@ -36,6 +36,7 @@ class HTTPConnection(TrioASGIHTTPConnection):
 
     def __init__(self, app: Quart, scope: HTTPScope) -> None:
         super().__init__(app, scope)
+        self._held = ExitStack()
         self._request_is_whole = trio.Event()
         self._response_is_sent = False
 
@@ -49,8 +50,8 @@ class HTTPConnection(TrioASGIHTTPConnection):
                 self._response_is_sent = True
             await send(message)
 
-        with ExitStack() as stack:
-            _at_end.set(stack)  # the request's tasks inherit it
+        with self._held:
+            _at_end.set(self._held)  # the request's tasks inherit it
             await super().__call__(receive, send_and_note_the_end)
 
     async def handle_messages(  # type: ignore[override]
@@ -66,5 +67,7 @@ class HTTPConnection(TrioASGIHTTPConnection):
                     self._request_is_whole.set()
             elif message["type"] == "http.disconnect":
                 if not self._response_is_sent:
+                    # At once: a send that the client does not take is not reached by a cancel.
+                    self._held.close()
                     nursery.cancel_scope.cancel(reason="client_disconnect")
                 return
