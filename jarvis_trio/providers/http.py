@@ -11,7 +11,6 @@ Above: providers, through httpx's client API. It does not know what the bytes me
 import re
 import ssl
 from collections.abc import AsyncIterator
-from typing import Any
 
 import httptools
 import httpx

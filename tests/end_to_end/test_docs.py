@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ def test_the_one_minute_check(server: Server, tmp_path: Path) -> None:
     found = blocks("docs/verify.md")
     definitions = next(text for language, text in found if language == "bash")
     checked = 0
-    for (language, script), (next_language, expected) in zip(found, found[1:], strict=False):
+    for (language, script), (next_language, expected) in pairwise(found):
         if language == "bash" and next_language == "text":
             printed = run_bash(definitions + script, server, tmp_path)
             assert_matches(printed, expected)

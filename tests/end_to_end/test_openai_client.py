@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import openai
 import pytest
+from openai.types.chat import ChatCompletionMessageParam
 
 from tests.end_to_end.processes import Server, Sim, running_server
 
@@ -19,7 +20,7 @@ def client(server: Server) -> Iterator[openai.OpenAI]:
 WORDS = "".join(f"w{number} " for number in range(60))
 
 
-def ask(text: str) -> list[dict[str, str]]:
+def ask(text: str) -> list[ChatCompletionMessageParam]:
     return [{"role": "user", "content": text}]
 
 

@@ -1,5 +1,6 @@
 """Fifty prompts, twenty milliseconds apart, one session: seen from the upstream's sockets."""
 
+from functools import partial
 from typing import Any
 
 import httpx
@@ -33,8 +34,12 @@ async def test_fifty_prompts_leave_one_answer_and_no_overlap(server: Server, sim
             for number, answer in enumerate(answers):
                 await trio.sleep_until(begin + number * GAP_SECONDS)
                 nursery.start_soon(
-                    lambda n=number, e=answer: prompt(
-                        server.url, f"say marker:rapid-{n}", session="rapid-50", exchange=e
+                    partial(
+                        prompt,
+                        server.url,
+                        f"say marker:rapid-{number}",
+                        session="rapid-50",
+                        exchange=answer,
                     )
                 )
     stats = sim.wait_until_all_closed()
@@ -74,7 +79,9 @@ async def test_supersede_in_every_phase_closes_the_upstream_first(
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(
-                lambda: prompt(server.url, "marker:old", session=phase, exchange=first, model=model)
+                partial(
+                    prompt, server.url, "marker:old", session=phase, exchange=first, model=model
+                )
             )
             await sim.wait_for("old", "arrival")
             second = await prompt(server.url, "marker:new", session=phase, model="sim")

@@ -1,5 +1,7 @@
 """The user's own test plan: five tests by hand, and the stability test, as they wrote them."""
 
+from functools import partial
+
 import httpx
 import pytest
 import trio
@@ -48,7 +50,8 @@ async def test_2_a_client_that_is_killed_frees_everything(simulated_server: Serv
     exchange = Exchange()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(
-            lambda: prompt(
+            partial(
+                prompt,
                 simulated_server.url,
                 "Write a very long poem",
                 exchange=exchange,
@@ -69,7 +72,8 @@ async def test_3_a_second_prompt_takes_over_at_once(simulated_server: Server) ->
     first = Exchange()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(
-            lambda: prompt(
+            partial(
+                prompt,
                 server.url,
                 "Write a 10 paragraph essay",
                 session="plan-3",
@@ -109,7 +113,7 @@ async def test_4_five_rapid_prompts_without_a_session_all_complete(
     async with trio.open_nursery() as nursery:
         for number, answer in enumerate(answers):
             nursery.start_soon(
-                lambda n=number, e=answer: prompt(simulated_server.url, f"Prompt {n}", exchange=e)
+                partial(prompt, simulated_server.url, f"Prompt {number}", exchange=answer)
             )
             await trio.sleep(0.05)
     assert all(answer.is_complete for answer in answers)
@@ -121,10 +125,11 @@ async def test_5_two_sessions_do_not_interfere(simulated_server: Server) -> None
     alone = await prompt(url, "Write an essay in 2 paragraphs about rivers")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(
-            lambda: prompt(url, "Write a long essay", session="plan-5-1", exchange=essay)
+            partial(prompt, url, "Write a long essay", session="plan-5-1", exchange=essay)
         )
         nursery.start_soon(
-            lambda: prompt(
+            partial(
+                prompt,
                 url,
                 "Write an essay in 2 paragraphs about rivers",
                 session="plan-5-2",
@@ -148,8 +153,12 @@ async def test_rapid_requests_iteration(simulated_server: Server, iteration: int
     session = f"rapid-{iteration}"
     async with trio.open_nursery() as nursery:
         nursery.start_soon(
-            lambda: prompt(
-                simulated_server.url, "Long essay about tea", session=session, exchange=first
+            partial(
+                prompt,
+                simulated_server.url,
+                "Long essay about tea",
+                session=session,
+                exchange=first,
             )
         )
         await trio.sleep(0.05)

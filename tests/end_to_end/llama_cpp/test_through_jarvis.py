@@ -1,10 +1,12 @@
 """jarvis_trio in front of a real engine: the slots are the oracle for "the GPU is free"."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import openai
 import pytest
 import trio
+from openai.types.chat import ChatCompletionMessageParam
 
 from tests.end_to_end.client import Exchange, prompt
 from tests.end_to_end.llama_cpp.engine import LlamaServer
@@ -50,17 +52,17 @@ async def test_a_streamed_chat(server: Server) -> None:
 def test_the_official_client_in_front_of_a_real_engine(server: Server) -> None:
     with openai.OpenAI(base_url=f"{server.url}/v1", api_key="devkey") as client:
         model = client.models.list().data[0].id
-        messages = [{"role": "user", "content": words(5)}]
+        messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": words(5)}]
         whole = client.chat.completions.create(
             model=model,
-            messages=messages,  # type: ignore[arg-type]
+            messages=messages,
             max_tokens=12,
             temperature=0,
             seed=1,
         )
         pieces = client.chat.completions.create(
             model=model,
-            messages=messages,  # type: ignore[arg-type]
+            messages=messages,
             max_tokens=12,
             temperature=0,
             seed=1,
@@ -78,8 +80,8 @@ async def test_supersede_during_decode_frees_the_slot(
     made_before = llama_server.counter("tokens_predicted_total")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(
-            lambda: prompt(
-                server.url, words(5), session="decode", exchange=first, max_tokens=ENDLESS
+            partial(
+                prompt, server.url, words(5), session="decode", exchange=first, max_tokens=ENDLESS
             )
         )
         with trio.fail_after(60):
@@ -97,7 +99,8 @@ async def test_supersede_during_a_long_prefill_frees_the_slot(
     first = Exchange()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(
-            lambda: prompt(
+            partial(
+                prompt,
                 server.url,
                 words(LONG_PROMPT),
                 session="prefill",
@@ -119,8 +122,8 @@ async def test_ten_rapid_prompts_leave_an_idle_engine(
     async with trio.open_nursery() as nursery:
         for answer in answers:
             nursery.start_soon(
-                lambda e=answer: prompt(
-                    server.url, words(5), session="rapid", exchange=e, max_tokens=100
+                partial(
+                    prompt, server.url, words(5), session="rapid", exchange=answer, max_tokens=100
                 )
             )
             await trio.sleep(0.05)
@@ -136,8 +139,13 @@ async def test_a_client_that_leaves_frees_the_slot(
     for streaming in (True, False):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(
-                lambda s=streaming: prompt(
-                    server.url, words(5), stream=s, max_tokens=ENDLESS, trace=f"left-{s}"
+                partial(
+                    prompt,
+                    server.url,
+                    words(5),
+                    stream=streaming,
+                    max_tokens=ENDLESS,
+                    trace=f"left-{streaming}",
                 )
             )
             await trio.to_thread.run_sync(llama_server.wait_busy, 30)
