@@ -27,8 +27,9 @@ def build_web(settings: Settings, sessions: Sessions, metrics: Metrics) -> Jarvi
     app = JarvisApp("jarvis_trio", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.config["RESPONSE_TIMEOUT"] = None
-    # None would cancel the lifespan, and with it our own shutdown, before that has begun.
-    app.config["BACKGROUND_TASK_SHUTDOWN_TIMEOUT"] = settings.graceful_timeout_s
+    # None would cancel the lifespan, and with it our own shutdown, before that has begun; what
+    # runs in it is bounded by itself.
+    app.config["BACKGROUND_TASK_SHUTDOWN_TIMEOUT"] = float("inf")
     keys = Keys(settings.api_keys, settings.admin_keys)
     _add_routes(app, settings, sessions, metrics, keys)
     _add_errors(app)

@@ -25,7 +25,7 @@ class Keys:
     def __init__(self, api_keys: tuple[str, ...], admin_keys: tuple[str, ...]) -> None:
         self.is_default = not api_keys and not admin_keys
         keys = (DEFAULT_KEY,) if self.is_default else api_keys + admin_keys
-        self._digests = [_digest(key) for key in keys]
+        self._digests = [_digest(key.encode("utf-8", "surrogateescape")) for key in keys]
 
     def owner(self, headers: Headers, client_host: str | None) -> str:
         """Return the word that stands for the request's key, which it does not reveal.
@@ -33,9 +33,10 @@ class Keys:
         Errors: AuthenticationError, saying what to send.
         """
         scheme, _, key = headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not key.strip():
+        key = key.strip(" \t")  # a bare strip() would take bytes of UTF-8 letters too
+        if scheme.lower() != "bearer" or not key:
             raise AuthenticationError("send your key as 'Authorization: Bearer <key>'")
-        digest = _digest(key.strip())
+        digest = _digest(key.encode("latin-1"))  # as which Quart has decoded it
         # Every digest is compared, so that time tells nothing about which one it was.
         matches = [hmac.compare_digest(digest, known) for known in self._digests]
         if not any(matches):
@@ -87,5 +88,5 @@ def _is_local(headers: Headers, client_host: str | None) -> bool:
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()

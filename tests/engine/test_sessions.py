@@ -136,6 +136,7 @@ async def test_a_cleanup_that_hangs_is_quarantined(
         assert await first.read() == b"<open>[a]<error superseded>"
         assert first.stream.quarantined
         assert first.stream in engine.sessions.streams
+        await second.stream.finished.wait()
         assert engine.admission.taken == 1
         assert "prev_stream_timeout_on_cancel" in [entry["event"] for entry in logged.entries]
         assert b"jarvis_streams_quarantined_total 1.0" in engine.metrics.expose()
