@@ -92,6 +92,9 @@ async def introduce(settings: Settings, provider: Provider) -> None:
         log.warning("upstream_not_ready", upstream=provider.name, reason="it does not answer")
     except JarvisError as error:
         log.warning("upstream_not_ready", upstream=provider.name, reason=error.summary)
+    except Exception:
+        # Only a bug gets here; it must not take down every stream.
+        log.exception("upstream_not_ready", upstream=provider.name)
     else:
         model = models[0].id if models else None
         log.info("server_ready", upstream=provider.name, model=model, models=len(models))

@@ -12,7 +12,7 @@ from jarvis_trio.observe.metrics import Metrics
 from jarvis_trio.web import errors
 from jarvis_trio.web.auth import Keys, check_host
 from jarvis_trio.web.connection import HTTPConnection
-from jarvis_trio.web.openai_routes import OpenAIRoutes
+from jarvis_trio.web.openai_routes import OpenAIRoutes, trace_of
 from jarvis_trio.web.ops_routes import OpsRoutes
 
 
@@ -25,6 +25,9 @@ class JarvisApp(QuartTrio):
 def build_web(settings: Settings, sessions: Sessions, metrics: Metrics) -> JarvisApp:
     """Return the application. It neither starts nor stops ``sessions``: assembly does."""
     app = JarvisApp("jarvis_trio", static_folder=None)
+    # An address is what it is: no redirects, which would name a wrong scheme behind TLS.
+    app.url_map.merge_slashes = False
+    app.url_map.strict_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.config["RESPONSE_TIMEOUT"] = None
     # None would cancel the lifespan, and with it our own shutdown, before that has begun; what
@@ -36,6 +39,7 @@ def build_web(settings: Settings, sessions: Sessions, metrics: Metrics) -> Jarvi
 
     @app.before_request
     async def refuse_other_hosts() -> None:
+        g.answer_headers = {"X-Request-Id": trace_of(request.headers)}
         check_host(request.headers.get("Host"), settings.allowed_hosts)
 
     @app.after_request

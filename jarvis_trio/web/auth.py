@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import ipaddress
+import re
 
 from werkzeug.datastructures import Headers
 
@@ -12,7 +13,11 @@ DEFAULT_KEY = "devkey"
 UNIX_SOCKET = "<local>"
 """What Quart calls the address of a client that has none."""
 
-FORWARDING_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via")
+FORWARDING_HEADERS = ("Forwarded", "X-Real-Ip", "Via", "Cf-Connecting-Ip", "True-Client-Ip")
+FORWARDING_PREFIX = "x-forwarded-"
+
+HOST = re.compile(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::\d*)?")
+"""A Host header: an IPv6 address in brackets or a name, and perhaps a port."""
 
 
 class Keys:
@@ -55,28 +60,32 @@ def check_host(host_header: str | None, allowed: tuple[str, ...]) -> None:
     IP addresses and ``localhost`` cannot be rebound; any other name must be in ``allowed``
     (``*`` allows every name). Errors: HostNotAllowedError.
     """
-    name = _host_name(host_header or "")
-    if name in ("", "localhost") or name.endswith(".localhost") or "*" in allowed:
+    if not host_header or "*" in allowed:  # a client without Host is no browser
         return
-    if name in (host.lower() for host in allowed):
+    name = _host_name(host_header)
+    if name == "localhost" or name.endswith(".localhost"):
+        return
+    if name in map(_host_name, allowed):
         return
     try:
         ipaddress.ip_address(name)
     except ValueError:
         raise HostNotAllowedError(
-            f"this server does not answer as {name!r}; add the name to JARVIS_ALLOWED_HOSTS"
+            f"this server does not answer as {host_header!r}; add the name to JARVIS_ALLOWED_HOSTS"
         ) from None
 
 
-def _host_name(header: str) -> str:
-    header = header.strip().lower()
-    if header.startswith("["):
-        return header[1:].partition("]")[0]
-    return header.rpartition(":")[0] if header.count(":") == 1 else header
+def _host_name(host: str) -> str:
+    """Return the name or address without its port; what is no Host at all stays as it is."""
+    host = host.strip().lower()
+    match = HOST.fullmatch(host)
+    return (match[1] or match[2] or "").rstrip(".") if match else host
 
 
 def _is_local(headers: Headers, client_host: str | None) -> bool:
     if any(name in headers for name in FORWARDING_HEADERS):
+        return False
+    if any(name.lower().startswith(FORWARDING_PREFIX) for name in headers.keys()):  # noqa: SIM118
         return False
     if client_host == UNIX_SOCKET:
         return True

@@ -9,8 +9,8 @@ import time
 from functools import partial
 
 import trio
-from msgspec import Struct
 from quart import Response, g, request
+from werkzeug.datastructures import Headers
 
 from jarvis_trio.config import HEADERS_COMMIT_SECONDS, WRITE_SLICE_BYTES, Settings
 from jarvis_trio.engine.policies import parse_policy
@@ -34,12 +34,8 @@ from jarvis_trio.wire.openai.request import decode_chat_request
 IDENTIFIER = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 UNKNOWN_MODEL = "default"
 
-
-class Dialogue(Struct, frozen=True):
-    """What the request's headers say about its session."""
-
-    session_id: str
-    trace: str
+DECODE_ON_THE_LOOP_BYTES = 256 * 1024
+"""Larger requests are decoded in a thread: a hostile 4 MB takes half a second."""
 
 
 class OpenAIRoutes:
@@ -53,22 +49,31 @@ class OpenAIRoutes:
     async def chat_completions(self) -> Response:
         """POST /v1/chat/completions."""
         owner = self._keys.owner(request.headers, request.remote_addr)
-        dialogue = _dialogue()
-        g.answer_headers = _headers(dialogue)
+        session_id = _session_id()
+        g.answer_headers |= {
+            "X-Session-Id": session_id,
+            "Cache-Control": "no-cache, no-transform",
+            "X-Accel-Buffering": "no",
+        }
         policy = parse_policy(
             request.headers.get("X-Session-Policy") or self._settings.session_policy
         )
         _check_on_disconnect()
         _check_media_type()
         body = await request.get_data(cache=False, as_text=False, parse_form_data=False)
-        chat = decode_chat_request(body)
+        if len(body) > DECODE_ON_THE_LOOP_BYTES:
+            chat = await trio.to_thread.run_sync(decode_chat_request, body, abandon_on_cancel=True)
+        else:
+            chat = decode_chat_request(body)
+        # Nothing of a client that has gone meanwhile reaches the upstream.
+        await trio.lowlevel.checkpoint_if_cancelled()
         model = chat.model or self._sessions.provider.default_model or UNKNOWN_MODEL
         created = int(time.time())
         prompt = Prompt(
             chat,
             owner,
-            dialogue.session_id,
-            dialogue.trace,
+            session_id,
+            g.answer_headers["X-Request-Id"],
             partial(
                 ChatChunkEncoder, model=model, created=created, include_usage=chat.include_usage
             ),
@@ -130,33 +135,26 @@ def _json(body: bytes) -> Response:
     return Response(body, content_type="application/json")
 
 
-def _dialogue() -> Dialogue:
+def trace_of(headers: Headers) -> str:
+    """Return the request's id, as the client gave it or a new one."""
+    given = headers.get("X-Request-Id", "")
+    return given if IDENTIFIER.fullmatch(given) else secrets.token_hex(8)
+
+
+def _session_id() -> str:
     session_id = request.headers.get("X-Session-Id")
     if session_id is None:
-        session_id = f"once-{secrets.token_hex(8)}"
-    elif not IDENTIFIER.fullmatch(session_id):
+        return f"once-{secrets.token_hex(8)}"
+    if not IDENTIFIER.fullmatch(session_id):
         raise RequestError(
             "X-Session-Id takes 1 to 128 of the characters A-Z a-z 0-9 . _ : -",
             param="X-Session-Id",
         )
-    trace = request.headers.get("X-Request-Id", "")
-    if not IDENTIFIER.fullmatch(trace):
-        trace = secrets.token_hex(8)
-    return Dialogue(session_id, trace)
-
-
-def _headers(dialogue: Dialogue) -> dict[str, str]:
-    """Return the headers of every answer from here on, also of a refusal."""
-    return {
-        "X-Session-Id": dialogue.session_id,
-        "X-Request-Id": dialogue.trace,
-        "Cache-Control": "no-cache, no-transform",
-        "X-Accel-Buffering": "no",
-    }
+    return session_id
 
 
 def _check_on_disconnect() -> None:
-    value = request.headers.get("X-On-Disconnect", "cancel").strip().lower()
+    value = (request.headers.get("X-On-Disconnect") or "cancel").strip().lower()
     if value == "continue":
         raise RequestError(
             "X-On-Disconnect: continue is not available in this version; use cancel",

@@ -63,7 +63,8 @@ async def test_devkey_works_from_no_other_machine(autojump_clock: MockClock, add
 
 
 @pytest.mark.parametrize(
-    "header", ["Forwarded", "x-forwarded-for", "X-Forwarded-Host", "X-Real-IP", "Via"]
+    "header",
+    ["Forwarded", "x-forwarded-for", "X-Forwarded-Proto", "X-Real-IP", "Via", "CF-Connecting-IP"],
 )
 async def test_devkey_does_not_work_through_a_proxy(autojump_clock: MockClock, header: str) -> None:
     async with serving() as server, server.chat(headers={header: "127.0.0.1"}) as exchange:
@@ -128,11 +129,12 @@ async def test_two_keys_with_the_same_session_id_never_meet(autojump_clock: Mock
         "[2001:db8::1]:443",
         "chat.example",
         "Chat.Example:8443",
+        "localhost.:8000",
     ],
 )
 async def test_a_host_that_is_ours_is_answered(autojump_clock: MockClock, host: str) -> None:
     async with (
-        serving(allowed_hosts=("Chat.example",)) as server,
+        serving(allowed_hosts=("Chat.example:8000",)) as server,
         server.chat(headers={"Host": host}) as exchange,
     ):
         assert await exchange.status() == 200
@@ -149,6 +151,8 @@ async def test_a_host_that_is_ours_is_answered(autojump_clock: MockClock, host: 
         "chat.example.evil.example",
         "notchat.example",
         "user@localhost",
+        "[::1].evil.example",
+        "localhost:8000.evil.example",
     ],
 )
 @pytest.mark.parametrize("path", [CHAT, "/", "/healthz", "/metrics", "/nowhere"])

@@ -1,6 +1,7 @@
 """Every refusal is ``{"error": {message, type, param, code}}`` with a status that says the same."""
 
 import itertools
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -19,18 +20,73 @@ from jarvis_trio.errors import (
     UpstreamRejectedError,
     UpstreamTimeoutError,
 )
+from jarvis_trio.events import ChatRequest
+from jarvis_trio.web import openai_routes
+from jarvis_trio.web.openai_routes import DECODE_ON_THE_LOOP_BYTES
+from jarvis_trio.wire.openai.request import decode_chat_request
 from tests.scripted import Play, words
-from tests.web.server import CHAT, DEVKEY, FailingModels, refusal, serving, stuck_in
+from tests.web.server import (
+    CHAT,
+    DEVKEY,
+    FailingModels,
+    refusal,
+    serving,
+    stuck_in,
+    text_of,
+)
 
 INVALID = "invalid_request_error"
 
 
-@pytest.mark.parametrize("path", ["/nowhere", "/v1", "/v1/chat/completions/", "/static/x"])
+@pytest.mark.parametrize("path", ["/nowhere", "/v1", "/v1//chat/completions", "/static/x"])
 async def test_an_address_that_is_not_there_is_404(autojump_clock: MockClock, path: str) -> None:
     async with serving() as server, server.request("POST", path, body=b"{}") as exchange:
         assert await exchange.status() == 404
         error = await refusal(exchange)
         assert (error["type"], error["code"]) == ("not_found_error", "not_found")
+
+
+async def test_a_slash_at_the_end_is_no_redirect(autojump_clock: MockClock) -> None:
+    async with serving() as server:
+        body = b'{"prompt":"hello"}'
+        async with server.request("POST", CHAT + "/", headers=DEVKEY, body=body) as exchange:
+            assert await exchange.status() == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("GET", "/nowhere", {}),
+        ("GET", "/healthz", {}),
+        ("GET", "/v1/models", {}),
+        ("GET", CHAT, {}),
+        ("GET", "/healthz", {"Host": "evil.example"}),
+        ("POST", CHAT, {**DEVKEY, "X-Session-Id": "not an id"}),
+    ],
+)
+async def test_every_answer_carries_the_requests_id(
+    autojump_clock: MockClock, method: str, path: str, headers: dict[str, str]
+) -> None:
+    headers = {**headers, "X-Request-Id": "mine"}
+    async with serving() as server, server.request(method, path, headers=headers) as exchange:
+        await exchange.status()
+        assert exchange.headers["x-request-id"] == "mine"
+
+
+async def test_a_large_request_is_read_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """I9: the loop is free while a huge paste is checked."""
+    threads = []
+
+    def decode(body: bytes) -> ChatRequest:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return decode_chat_request(body)
+
+    monkeypatch.setattr(openai_routes, "decode_chat_request", decode)
+    async with serving(lambda _: words("ok")) as server:
+        for size in (10, DECODE_ON_THE_LOOP_BYTES):
+            async with server.chat("x" * size) as exchange:
+                assert text_of(await exchange.read()) == "ok"
+    assert threads == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +170,8 @@ async def test_what_this_version_cannot_do_is_refused_and_not_ignored(
 
 
 @pytest.mark.parametrize(
-    "headers", [{"X-Session-Policy": " Interrupt"}, {"X-On-Disconnect": "Cancel"}]
+    "headers",
+    [{"X-Session-Policy": " Interrupt"}, {"X-On-Disconnect": "Cancel"}, {"X-On-Disconnect": ""}],
 )
 async def test_the_defaults_may_be_said_aloud(
     autojump_clock: MockClock, headers: dict[str, str]
