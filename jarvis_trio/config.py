@@ -7,9 +7,9 @@ worse than one that is missing. Units are in the names.
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
@@ -87,34 +87,47 @@ def load_settings(environ: Mapping[str, str], toml_path: Path = Path("jarvis.tom
     Errors: ConfigError, saying which name or value is unusable, where it was found, and what
     would do.
     """
-    values = _from_toml(toml_path) if toml_path.is_file() else {}
+    found = _from_toml(toml_path) if toml_path.is_file() else {}
     for name, text in environ.items():
         if name.startswith(PREFIX):
-            values[_field_for(name, style=lambda field: PREFIX + field.upper())] = text
-    for field, value in values.items():
-        # One field at a time, so that an error can name its setting.
-        values[field] = _convert(field, value)
-    return Settings(**values)
+            field = _field_for(name, style=lambda field: PREFIX + field.upper())
+            found[field] = _Found(name, "", text)
+    # One field at a time, so that an error can name its setting.
+    return Settings(**{field: _convert(field, setting) for field, setting in found.items()})
 
 
-def _from_toml(path: Path) -> dict[str, Any]:
+class _Found(NamedTuple):
+    """A value as it was written, and where: ``place`` is empty for the environment."""
+
+    name: str
+    place: str
+    value: Any
+
+
+def _from_toml(path: Path) -> dict[str, _Found]:
     try:
         found = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
-    return {_field_for(name, style=str): value for name, value in found.items()}
+    place = f" in {path}"
+    return {
+        _field_for(name, style=str, place=place): _Found(name, place, value)
+        for name, value in found.items()
+    }
 
 
-def _field_for(name: str, style: Any) -> str:
+def _field_for(name: str, style: Callable[[str], str], place: str = "") -> str:
     real = {style(field): field for field in FIELDS}
     if name in real:
         return real[name]
-    nearest = difflib.get_close_matches(name, real, n=1, cutoff=0)[0]
-    raise ConfigError(f"{name} is not a setting; did you mean {nearest}?")
+    in_capitals = {spelt.upper(): spelt for spelt in real}  # case is the least of a misspelling
+    nearest = in_capitals[difflib.get_close_matches(name.upper(), in_capitals, n=1, cutoff=0)[0]]
+    raise ConfigError(f"{name}{place} is not a setting; did you mean {nearest}?")
 
 
-def _convert(field: str, value: Any) -> Any:
+def _convert(field: str, found: _Found) -> Any:
     kind = FIELDS[field].type
+    value = found.value
     if isinstance(value, str):
         value = value.strip()
         if "tuple" in str(kind):
@@ -124,12 +137,13 @@ def _convert(field: str, value: Any) -> Any:
         elif "Literal" in str(kind):
             value = value.lower()
     shown = "…" if field.endswith(("key", "keys")) else repr(value)
+    setting = f"{found.name}={shown}{found.place}"
     try:
         converted = msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:
         choices = getattr(kind, "__args__", ()) if "Literal" in str(kind) else ()
         reason = f"choose one of {', '.join(choices)}" if choices else str(error)
-        raise ConfigError(f"{PREFIX}{field.upper()}={shown} cannot be used: {reason}") from error
+        raise ConfigError(f"{setting} cannot be used: {reason}") from error
     if converted != converted:  # noqa: PLR0124 - not a number passes every bound
-        raise ConfigError(f"{PREFIX}{field.upper()}={shown} cannot be used: it is not a number")
+        raise ConfigError(f"{setting} cannot be used: it is not a number")
     return converted

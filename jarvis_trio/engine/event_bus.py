@@ -29,6 +29,7 @@ class _Subscriber:
     def __init__(self, name: EventName, callback: Callback) -> None:
         self.name = name
         self.callback = callback
+        self.is_subscribed = True
         self.is_async = inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(
             getattr(callback, "__call__", None)  # noqa: B004 - an object with an async __call__
         )
@@ -37,6 +38,8 @@ class _Subscriber:
 
     async def call(self, event: ChatEvent) -> None:
         """Call back; whatever the callback raises stops here."""
+        if not self.is_subscribed:
+            return
         try:
             if self.is_async:
                 await self.callback(event)
@@ -44,8 +47,17 @@ class _Subscriber:
                 await trio.to_thread.run_sync(
                     self.callback, event, abandon_on_cancel=True, limiter=self.one_at_a_time
                 )
-        except Exception:
+        # A callback's own tasks may fail while they are cancelled: an error in a group with
+        # Cancelled is no Exception, and would end the service.
+        except* Exception:
             log.exception("callback_failed", trace=event.trace, chat_event=event.name)
+
+    async def call_for(self, event: ChatEvent, timeout_seconds: float) -> None:
+        """Call back for a bounded time."""
+        with trio.move_on_after(timeout_seconds) as limit:
+            await self.call(event)
+        if limit.cancelled_caught:
+            log.warning("callback_lagging", trace=event.trace, chat_event=event.name)
 
     async def deliver(self, events: trio.MemoryReceiveChannel[ChatEvent]) -> None:
         with events:
@@ -102,8 +114,9 @@ class EventBus:
         self._closed = False
 
     def subscribe(self, name: EventName, callback: Callback) -> Callable[[], None]:
-        """Call ``callback`` for streams that start from now on; returns the way to stop it.
+        """Call ``callback`` for streams that start from now on.
 
+        Returns the way to unsubscribe: no call begins after it, also not for streams that run.
         Errors: JarvisError once the bus is closed.
         """
         if self._closed:
@@ -112,6 +125,7 @@ class EventBus:
         self._subscribers.append(subscriber)
 
         def unsubscribe() -> None:
+            subscriber.is_subscribed = False
             if subscriber in self._subscribers:
                 self._subscribers.remove(subscriber)
 
@@ -137,11 +151,10 @@ class EventBus:
 
     async def announce(self, event: ChatEvent, timeout_seconds: float) -> None:
         """Tell how a stream ended; every subscriber has the same bounded time, side by side."""
-        with trio.move_on_after(timeout_seconds):
-            async with trio.open_nursery() as nursery:
-                for subscriber in self._subscribers:
-                    if subscriber.name == event.name:
-                        nursery.start_soon(subscriber.call, event)
+        async with trio.open_nursery() as nursery:
+            for subscriber in self._subscribers:
+                if subscriber.name == event.name:
+                    nursery.start_soon(subscriber.call_for, event, timeout_seconds)
 
     def close(self) -> None:
         """Take no more subscribers and tell no more endings."""

@@ -6,9 +6,13 @@ a thread: a terminal or a disk that stalls never holds the event loop.
 """
 
 import atexit
+import json
 import queue
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,15 +26,26 @@ LINES_AHEAD = 10_000
 """Lines that may wait for a slow terminal or disk; past it they are dropped and counted."""
 
 
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {
+    0x2028: "\\u2028",
+    0x2029: "\\u2029",
+}
+"""What a terminal obeys or a reader takes for the end of a line, in any field that others fill."""
+
+
 class LineWriter:
     """Writes lines to ``targets`` from a thread of its own, in order.
 
-    Resources: the caller must ``close()`` it, which waits until what is there is written.
+    ``lost`` counts the lines that found no room; ``render_lost`` makes the line that says so.
+    *Resources:* the caller must ``close()`` it, which waits until what is there is written and
+    closes the targets other than stderr.
     """
 
-    def __init__(self, targets: list[TextIO]) -> None:
+    def __init__(self, targets: list[TextIO], render_lost: Callable[[int], str]) -> None:
         self.lost = 0
+        self._render_lost = render_lost
         self._targets = targets
+        self._own_targets = [target for target in targets if target is not sys.stderr]
         self._lines: queue.Queue[str | None] = queue.Queue(LINES_AHEAD)
         self._thread = threading.Thread(target=self._write, name="log writer", daemon=True)
         self._thread.start()
@@ -53,18 +68,20 @@ class LineWriter:
         self._thread.join(timeout_seconds)
 
     def _write(self) -> None:
+        told = 0  # only msg() changes ``lost``: it may run at the same time
         while (line := self._lines.get()) is not None:
-            lost, self.lost = self.lost, 0
-            if lost:
-                line += f"\n{lost} log lines were lost: the log's target is too slow"
+            lost = self.lost
+            if lost > told:
+                line += "\n" + self._render_lost(lost - told)
+                told = lost
             for target in self._targets:
                 try:
                     target.write(line + "\n")
                     target.flush()
                 except (OSError, ValueError):
                     continue  # a closed terminal or a full disk must not end the logging
-        for target in self._targets:
-            if target is not sys.stderr:
+        for target in self._own_targets:
+            with suppress(OSError, ValueError):  # what a full disk could not take
                 target.close()
 
 
@@ -76,13 +93,13 @@ def configure_logs(level: str, log_format: str, log_file: str | None) -> None:
     targets: list[TextIO] = [sys.stderr]
     if log_file is not None:
         targets.append(_open(Path(log_file)))
-    writer = LineWriter(targets)
-    atexit.register(writer.close)
     render = render_json if log_format == "json" else render_logfmt
+    writer = LineWriter(targets, partial(_render_lost, render))
+    atexit.register(writer.close)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", key="timestamp"),
+            _stamp_time,
             structlog.processors.format_exc_info,
             render,
         ],
@@ -95,11 +112,12 @@ def configure_logs(level: str, log_format: str, log_file: str | None) -> None:
 def _open(path: Path) -> TextIO:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("a", encoding="utf-8")
+        return path.open("a", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise ConfigError(f"JARVIS_LOG_FILE={path} cannot be written: {error}") from error
 
 
+_stamp_time = structlog.processors.TimeStamper(fmt="iso", key="timestamp")
 _pairs = structlog.processors.LogfmtRenderer(bool_as_flag=False)
 
 
@@ -113,10 +131,20 @@ def render_logfmt(logger: WrappedLogger, method: str, event: EventDict) -> str:
         for key, value in event.items()
         if value is not None
     }
-    line = f"{head} {_pairs(logger, method, fields)}".rstrip()
-    return line if traceback is None else f"{line}\n{traceback}"
+    pairs = _pairs(logger, method, fields)
+    line = (f"{head} {pairs}" if pairs else head).translate(_CONTROLS)
+    # Indented, so that no line of an error's text can pass for an event.
+    return line if traceback is None else f"{line}\n{traceback}".replace("\n", "\n  ")
 
 
 def render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     """Render one event as one JSON object."""
-    return msgspec.json.encode(event, enc_hook=str).decode()
+    try:
+        return msgspec.json.encode(event, enc_hook=str).decode()
+    except UnicodeEncodeError:  # half a surrogate pair: a log call must not raise
+        return json.dumps(event, default=str)
+
+
+def _render_lost(render: Callable[[WrappedLogger, str, EventDict], str], lost: int) -> str:
+    event: EventDict = {"event": "log_lines_lost", "level": "warning", "count": lost}
+    return render(None, "warning", dict(_stamp_time(None, "warning", event)))

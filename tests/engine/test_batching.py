@@ -1,0 +1,417 @@
+"""Batching (design §7): the first text at once, then one frame per window, and nothing lost."""
+
+from collections.abc import Sequence
+
+import hypothesis
+import pytest
+import structlog
+import trio
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from jarvis_trio.engine.batching import Batcher
+from jarvis_trio.engine.replay import Reader
+from jarvis_trio.engine.run import READS_AHEAD
+from jarvis_trio.engine.stream import LiveStream, Prompt
+from jarvis_trio.errors import JarvisError, UpstreamEOFError
+from jarvis_trio.events import (
+    Cause,
+    Delta,
+    Finish,
+    FinishReason,
+    Phase,
+    Reasoning,
+    Text,
+    ToolCall,
+    Usage,
+)
+from tests.engine.engine import LIMITS, Client, Engine
+from tests.scripted import Play, Step, ask
+
+
+class Exact:
+    """Frames that hold nothing but what was batched, so that joined frames can be compared."""
+
+    def __init__(self, stream_id: str) -> None:
+        self.frames: list[bytes] = []
+
+    def opening(self) -> bytes:
+        return b""
+
+    def deltas(self, deltas: list[Text | Reasoning | ToolCall]) -> bytes:
+        self.frames.append("".join(map(plain, deltas)).encode())
+        return self.frames[-1]
+
+    def finish(self, reason: FinishReason, usage: Usage | None) -> bytes:
+        return b""
+
+    def error(self, error: JarvisError) -> bytes:
+        return b""
+
+
+def plain(delta: Delta) -> str:
+    match delta:
+        case Text(text):
+            return text
+        case Reasoning(text):
+            return f"({text})"
+        case ToolCall(index, _, _, arguments):
+            return f"{{{index}:{arguments}}}"
+    return ""
+
+
+def new_stream(replay_limit_bytes: int = 1 << 20) -> LiveStream:
+    return LiveStream(Prompt(ask("p"), "me", "s", "trace", Exact), replay_limit_bytes)
+
+
+def new_batcher(
+    stream: LiveStream, channel: trio.MemoryReceiveChannel[list[Delta]], flush_bytes: int = 1024
+) -> Batcher:
+    return Batcher(stream, channel, window_seconds=0.075, flush_bytes=flush_bytes, on_text=None)
+
+
+def framed(stream: LiveStream) -> str:
+    assert isinstance(stream.encoder, Exact)
+    return b"".join(stream.encoder.frames).decode()
+
+
+def by_time(client: Client) -> dict[float, bytes]:
+    """What arrived when; what arrived in one moment is one."""
+    joined: dict[float, bytes] = {}
+    for time, frame in client.frames:
+        joined[time] = joined.get(time, b"") + frame
+    return joined
+
+
+async def read_play(*steps: Step, **limits: float) -> dict[float, bytes]:
+    play = Play(*steps)
+    async with Engine(lambda prompt: play, replace(LIMITS, **limits)).running() as engine:
+        client = engine.send("A")
+        await client.read()
+        await engine.assert_nothing_is_left()
+        return by_time(client)
+
+
+async def test_the_first_text_goes_out_at_the_moment_it_arrives(
+    autojump_clock: MockClock,
+) -> None:
+    times = await read_play(0.3, Text("a"), 5.0, Finish("stop"))
+    assert times == {0: b"<open>", 0.3: b"[a]", 5.3: b"<end stop>"}
+
+
+async def test_a_window_opens_at_the_first_unsent_text_and_closes_75_ms_later(
+    autojump_clock: MockClock,
+) -> None:
+    times = await read_play(
+        Text("a"), 0.5, Text("b"), 0.05, Text("c"), 0.05, Text("d"), 1.0, Finish("stop")
+    )
+    assert times == {
+        0: b"<open>[a]",
+        0.575: b"[bc]",
+        0.675: b"[d]",
+        1.6: b"<end stop>",
+    }
+
+
+async def test_text_that_keeps_coming_does_not_keep_the_window_open(
+    autojump_clock: MockClock,
+) -> None:
+    steady: list[Step] = []
+    for number in range(20):
+        steady += [0.02, Text(str(number % 10))]
+    times = await read_play(Text("a"), *steady, 0.02, Finish("stop"))
+    assert times == {
+        0: b"<open>[a]",
+        0.095: b"[0123]",
+        0.175: b"[4567]",
+        0.255: b"[8901]",
+        0.335: b"[2345]",
+        0.415: b"[6789]",
+        0.42: b"<end stop>",
+    }
+
+
+@pytest.mark.parametrize("fill", ["x" * 1024, "é" * 512, "€" * 341 + "x"])
+async def test_more_than_flush_bytes_goes_out_at_once_and_exactly_flush_bytes_waits(
+    autojump_clock: MockClock, fill: str
+) -> None:
+    assert len(fill.encode()) == LIMITS.flush_bytes
+    times = await read_play(
+        Text("a"), 0.5, Text(fill), 0.01, Text("y"), 1.0, Text(fill), 1.0, Finish("stop")
+    )
+    assert times == {
+        0: b"<open>[a]",
+        0.51: f"[{fill}y]".encode(),
+        1.585: f"[{fill}]".encode(),
+        2.51: b"<end stop>",
+    }
+
+
+async def test_one_read_over_flush_bytes_is_one_frame_at_once(autojump_clock: MockClock) -> None:
+    read = [Text("x" * 800), Text("y" * 800)]
+    times = await read_play(Text("a"), 0.5, list(read), 1.0, Finish("stop"))
+    assert times[0.5] == b"[" + b"x" * 800 + b"y" * 800 + b"]"
+
+
+async def test_the_end_flushes_at_once(autojump_clock: MockClock) -> None:
+    times = await read_play(Text("a"), 0.5, Text("b"), 0.01, Finish("length"))
+    assert times == {0: b"<open>[a]", 0.51: b"[b]<end length>"}
+
+
+async def test_an_error_flushes_what_came_before_it(autojump_clock: MockClock) -> None:
+    times = await read_play(Text("a"), 0.5, Text("b"), 0.01, UpstreamEOFError("cut off"))
+    assert times == {0: b"<open>[a]", 0.51: b"[b]<error upstream_eof>"}
+
+
+async def test_a_window_of_no_length_sends_every_read_by_itself(autojump_clock: MockClock) -> None:
+    times = await read_play(
+        Text("a"), 0.01, Text("b"), 0.01, Text("c"), 0.01, Finish("stop"), flush_window_seconds=0
+    )
+    assert times == {0: b"<open>[a]", 0.01: b"[b]", 0.02: b"[c]", 0.03: b"<end stop>"}
+
+
+async def test_finish_and_usage_never_make_frames_nor_open_windows(
+    autojump_clock: MockClock, logged: structlog.testing.LogCapture
+) -> None:
+    play = Play(Usage(1, 0), 0.5, Text("a"), 0.5, Finish("length"), 0.5, Usage(7, 8), 0.5)
+    async with Engine(lambda prompt: play).running() as engine:
+        client = engine.send("A")
+        await client.read()
+        assert by_time(client) == {0: b"<open>", 0.5: b"[a]", 2: b"<end length>"}
+        answer = client.stream.answer.completion()
+        assert (answer.finish_reason, answer.usage) == ("length", Usage(7, 8))
+    assert "flush_scheduled" not in [entry["event"] for entry in logged.entries]
+
+
+async def test_reasoning_counts_as_text(autojump_clock: MockClock) -> None:
+    """It is the first text of its stream, it fills windows and it is flushed by its size."""
+    play = Play(
+        Reasoning("hm"), 0.5, Reasoning("so"), 0.01, Text("a"), 0.5, Reasoning("z" * 1025), 1.0
+    )
+    async with Engine(lambda prompt: play).running() as engine:
+        client = engine.send("A")
+        await client.read()
+        assert by_time(client) == {
+            0: b"<open>[hm]",
+            0.575: b"[soa]",
+            1.01: b"[" + b"z" * 1025 + b"]",
+            2.01: b"<end stop>",
+        }
+        assert client.stream.answer.completion().text == "a"
+        assert client.stream.answer.completion().reasoning == "hmso" + "z" * 1025
+
+
+async def test_tool_calls_survive_whole(autojump_clock: MockClock) -> None:
+    arguments = '{"city": "' + "x" * 1100 + '"}'
+    play = Play(
+        ToolCall(0, "call_0", "weather", arguments[:5]),
+        0.5,
+        ToolCall(1, "call_1", "time"),
+        ToolCall(0, arguments=arguments[5:20]),
+        0.5,
+        ToolCall(0, arguments=arguments[20:]),
+        0.5,
+        Finish("tool_calls"),
+    )
+    async with Engine(lambda prompt: play).running() as engine:
+        client = engine.send("A")
+        await client.read()
+        assert by_time(client) == {
+            0: b"<open>[tool]",
+            0.575: b"[tooltool]",
+            1: b"[tool]",
+            1.5: b"<end tool_calls>",
+        }
+        assert client.stream.answer.completion().tool_calls == (
+            ToolCall(0, "call_0", "weather", arguments),
+            ToolCall(1, "call_1", "time"),
+        )
+
+
+async def test_a_cancel_flushes_what_the_window_held(
+    autojump_clock: MockClock, logged: structlog.testing.LogCapture
+) -> None:
+    play = Play(Text("a"), 0.5, Text("b"), 0.01, Text("c"), trio.Event())
+    async with Engine(lambda prompt: play).running() as engine:
+        client = engine.send("A")
+        await trio.sleep(0.52)
+        client.stream.cancel(Cause.STOPPED)
+        await client.read()
+        assert client.received == b"<open>[a][bc]<error stopped>"
+        assert trio.current_time() == pytest.approx(client.started + 0.52)
+    told = [(entry["event"], entry.get("size")) for entry in logged.entries]
+    assert ("flush_cancelled", None) in told
+    assert ("flush_on_cleanup", 2) in told
+
+
+async def test_a_cancel_flushes_what_is_still_in_the_channel(autojump_clock: MockClock) -> None:
+    """The batcher is held back by a reader; reads that had already arrived are in the answer."""
+    stream = new_stream(replay_limit_bytes=1)
+    stream.attach()
+    send, receive = trio.open_memory_channel[list[Delta]](READS_AHEAD)
+    with send:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(new_batcher(stream, receive).run)
+            await send.send([Text("first")])
+            await wait_all_tasks_blocked()
+            for text in "abc":
+                send.send_nowait([Text(text)])
+            await wait_all_tasks_blocked()
+            assert framed(stream) == "first"
+            nursery.cancel_scope.cancel(reason="the test stops the stream")
+        assert framed(stream) == "firstabc"
+        with pytest.raises(trio.BrokenResourceError):
+            send.send_nowait([Text("too late")])
+
+
+async def test_the_log_tells_each_flush_with_its_size(
+    autojump_clock: MockClock, logged: structlog.testing.LogCapture
+) -> None:
+    await read_play(
+        Text("a"), 0.5, Text("bc"), 0.5, [Text("x" * 1000), Text("y" * 99)], 0.5, Text("z")
+    )
+    told = [
+        (entry["event"], entry.get("size", entry.get("tokens_sent")))
+        for entry in logged.entries
+        if entry["event"].startswith("flush_")
+    ]
+    assert told == [
+        ("flush_start", 1),
+        ("flush_done", 1),
+        ("flush_scheduled", None),
+        ("flush_start", 2),
+        ("flush_done", 1),
+        ("flush_scheduled", None),
+        ("flush_immediate", 1099),
+        ("flush_start", 1099),
+        ("flush_done", 2),
+        ("flush_scheduled", None),
+        ("flush_on_end", 1),
+        ("flush_start", 1),
+        ("flush_done", 1),
+    ]
+
+
+async def test_a_reader_that_lags_at_the_end_keeps_the_stream_in_flush(
+    autojump_clock: MockClock,
+) -> None:
+    play = Play(Text("a"), Text("x" * 200), Finish("stop"))
+    limits = replace(LIMITS, replay_limit_bytes=100)
+    async with Engine(lambda prompt: play, limits).running() as engine:
+        client = engine.send("A")
+        await wait_all_tasks_blocked()
+        assert client.stream.phase is Phase.FLUSH
+        assert engine.provider.open == 0
+        assert (await client.read()).endswith(b"<end stop>")
+
+
+PIECES = st.one_of(
+    st.integers(0, 30).map(lambda size: ("text", size)),
+    st.integers(0, 30).map(lambda size: ("reasoning", size)),
+    st.integers(0, 30).map(lambda size: ("tool", size)),
+    st.just(("finish", 0)),
+    st.just(("usage", 0)),
+)
+SLEEPS = st.sampled_from([0.0, 0.001, 0.03, 0.075, 0.08, 0.2])
+SENDS = st.lists(st.tuples(SLEEPS, st.lists(PIECES, min_size=1, max_size=4)), max_size=25)
+
+
+def make_deltas(sends: Sequence[tuple[float, list[tuple[str, int]]]]) -> list[list[Delta]]:
+    """Every piece begins with its own number, so that no two are alike."""
+    reads: list[list[Delta]] = []
+    number = 0
+    for _, pieces in sends:
+        reads.append([])
+        for kind, size in pieces:
+            number += 1
+            text = f"{number};" + "é" * size
+            kinds: dict[str, Delta] = {
+                "text": Text(text),
+                "reasoning": Reasoning(text),
+                "tool": ToolCall(0, arguments=text),
+                "finish": Finish("stop"),
+                "usage": Usage(1, 1),
+            }
+            reads[-1].append(kinds[kind])
+    return reads
+
+
+class Trial:
+    """One batcher between a sender that pauses and a reader that may be slow or absent."""
+
+    def __init__(
+        self,
+        pauses: list[float],
+        reads: list[list[Delta]],
+        cancel_after: float | None,
+        reader_pause: float | None,
+    ) -> None:
+        self.pauses = pauses
+        self.reads = reads
+        self.cancel_after = cancel_after
+        self.reader_pause = reader_pause
+        self.handed_over: list[str] = []
+        self.received = b""
+
+    async def feed(self, channel: trio.MemorySendChannel[list[Delta]]) -> None:
+        with channel:
+            for pause, deltas in zip(self.pauses, self.reads, strict=True):
+                await trio.sleep(pause)
+                await channel.send(deltas)
+                self.handed_over.extend(map(plain, deltas))
+
+    async def read(self, reader: Reader, pause: float) -> None:
+        while data := await reader.receive(7):
+            assert len(data) <= 7
+            self.received += data
+            await trio.sleep(pause)
+
+    async def run(self, replay_limit: int, flush_bytes: int) -> LiveStream:
+        stream = new_stream(replay_limit)
+        reader = stream.attach()
+        send, receive = trio.open_memory_channel[list[Delta]](READS_AHEAD)
+        async with trio.open_nursery() as nursery:
+            if self.reader_pause is not None:
+                nursery.start_soon(self.read, reader, self.reader_pause)
+            async with trio.open_nursery() as making:
+                if self.cancel_after is not None:
+                    making.cancel_scope.deadline = trio.current_time() + self.cancel_after
+                making.start_soon(self.feed, send)
+                making.start_soon(new_batcher(stream, receive, flush_bytes).run)
+            stream.replay.close()
+        return stream
+
+
+@hypothesis.settings(max_examples=300, deadline=None)
+@hypothesis.given(
+    sends=SENDS,
+    cancel_after=st.none() | st.sampled_from([0.0, 0.0001, 0.075, 0.15]) | st.floats(0, 2),
+    reader_pause=st.sampled_from([None, 0.0, 0.01, 0.3]),
+    replay_limit=st.sampled_from([1, 40, 1 << 20]),
+    flush_bytes=st.sampled_from([1, 20, 60]),
+)
+def test_whatever_is_sent_and_cancelled_the_frames_are_exactly_what_was_handed_over(
+    sends: list[tuple[float, list[tuple[str, int]]]],
+    cancel_after: float | None,
+    reader_pause: float | None,
+    replay_limit: int,
+    flush_bytes: int,
+) -> None:
+    """Never reordered, lost or framed twice; without a cancel it is all that was sent."""
+    if cancel_after is None and reader_pause is None:
+        reader_pause = 0.0  # a reader that never reads is only ever ended by a cancel
+    reads = make_deltas(sends)
+    trial = Trial([pause for pause, _ in sends], reads, cancel_after, reader_pause)
+    clock = MockClock(autojump_threshold=0)
+    stream = trio.run(trial.run, replay_limit, flush_bytes, clock=clock)
+    whole = "".join(plain(delta) for deltas in reads for delta in deltas)
+    sent = framed(stream)
+    assert sent == "".join(trial.handed_over)
+    assert whole.startswith(sent)
+    if cancel_after is None:
+        assert sent == whole
+    if reader_pause is not None:
+        assert trial.received.decode() == sent
+    texts = [delta.text for deltas in reads for delta in deltas if isinstance(delta, Text)]
+    assert stream.answer.completion().text == "".join(text for text in texts if text in sent)
