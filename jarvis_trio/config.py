@@ -44,7 +44,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     admin_keys: tuple[str, ...] = ()
     flush_window_ms: Milliseconds = 75
     flush_bytes: Count = 1024
-    cleanup_timeout_s: Seconds = 2
+    cleanup_timeout_s: Annotated[float, Meta(gt=0, le=60)] = 2
     connect_timeout_s: Seconds = 5
     first_token_timeout_s: Seconds = 120
     idle_timeout_s: Seconds = 60

@@ -68,8 +68,10 @@ class _Subscriber:
 class StreamEvents:
     """One stream's way to the subscribers that there were when it started."""
 
-    def __init__(self) -> None:
+    def __init__(self, trace: str) -> None:
         self.running = 0
+        self.dropped = 0
+        self._trace = trace
         self._channels: list[tuple[EventName, trio.MemorySendChannel[ChatEvent]]] = []
 
     def emit(self, event: ChatEvent) -> None:
@@ -79,7 +81,7 @@ class StreamEvents:
                 try:
                     channel.send_nowait(event)
                 except trio.WouldBlock:
-                    log.warning("callback_lagging", trace=event.trace, chat_event=event.name)
+                    self.dropped += 1
                 except trio.BrokenResourceError:
                     pass  # its task was cancelled with the stream
 
@@ -87,6 +89,8 @@ class StreamEvents:
         """No event will follow: callback tasks end when they have told what is there."""
         for _, channel in self._channels:
             channel.close()
+        if self.dropped:
+            log.warning("callback_lagging", trace=self._trace, dropped=self.dropped)
 
     def add(self, subscriber: _Subscriber, nursery: trio.Nursery) -> None:
         """Start the task of one subscriber."""
@@ -139,7 +143,7 @@ class EventBus:
         told_on_the_way = [s for s in self._subscribers if s.name in ("chat.status", "chat.token")]
         if not told_on_the_way:
             return None
-        events = StreamEvents()
+        events = StreamEvents(trace)
         for subscriber in told_on_the_way:
             events.add(subscriber, nursery)
             log.debug("callback_task_created", trace=trace, chat_event=subscriber.name)

@@ -15,7 +15,7 @@ from msgspec import Struct
 from jarvis_trio.engine.batching import Batcher
 from jarvis_trio.engine.event_bus import EventBus, EventName, StreamEvents
 from jarvis_trio.engine.stream import LiveStream
-from jarvis_trio.errors import JarvisError, UpstreamTimeoutError
+from jarvis_trio.errors import JarvisError, UpstreamEOFError, UpstreamTimeoutError
 from jarvis_trio.events import ChatEvent, Delta, Phase
 from jarvis_trio.providers.base import Provider
 
@@ -50,6 +50,9 @@ async def run_stream(
             if events is not None:
                 events.emit(event_of(stream, "chat.status", status="thinking"))
             await _make(stream, provider, limits, events)
+            if stream.answer.finish_reason is None:
+                # A provider that ends without an end marker breaks its promise; ours holds.
+                stream.fail(UpstreamEOFError(f"{provider.name} sent no end marker"))
             stream.conclude()
             tree.cancel_scope.deadline = trio.current_time() + limits.cleanup_timeout_seconds
         finally:
@@ -104,9 +107,12 @@ async def generate(
                     stream.accept()
                     while deltas := await answer.receive():
                         stream.reach(Phase.DECODE)
-                        # Waiting for our own readers is not the upstream's fault.
-                        limit.deadline = float("inf")
-                        await channel.send(deltas)
+                        try:
+                            channel.send_nowait(deltas)
+                        except trio.WouldBlock:
+                            # Waiting for our own readers is not the upstream's fault.
+                            limit.deadline = float("inf")
+                            await channel.send(deltas)
                         limit.deadline = trio.current_time() + limits.idle_timeout_seconds
             if limit.cancelled_caught:
                 stream.fail(_too_slow(stream, provider, limits))

@@ -37,6 +37,13 @@ class Session:
         """Nobody has the slot and nobody wants it."""
         return self.holder is None and self.waiting is None
 
+    def let_go(self, stream: LiveStream) -> None:
+        """Take ``stream`` from whichever of the two places it has."""
+        if self.holder is stream:
+            self.holder = None
+        if self.waiting is stream:
+            self.waiting = None
+
     def __repr__(self) -> str:
         return f"<Session {self.id} holder={self.holder} waiting={self.waiting}>"
 
@@ -74,8 +81,12 @@ class Sessions:
                 self._nursery = nursery
                 task_status.started()
                 await self._closing.wait()
-                for stream in list(self.streams):
+                streams = list(self.streams)
+                for stream in streams:
                     stream.cancel(Cause.SHUTDOWN)
+                for stream in streams:
+                    await stream.released.wait()
+                # What is left tells subscribers how the streams ended.
                 nursery.cancel_scope.deadline = (
                     trio.current_time() + self._limits.cleanup_timeout_seconds
                 )
@@ -85,9 +96,13 @@ class Sessions:
             self._closed.set()
 
     async def close(self) -> None:
-        """Take no more prompts, end every stream with ``server_shutdown``, and wait for it."""
+        """Take no more prompts, end every stream with ``server_shutdown``, and wait for it.
+
+        Bounded, also where a callback or a provider shields itself for ever.
+        """
         self._closing.set()
-        await self._closed.wait()
+        with trio.move_on_after(2 * self._limits.cleanup_timeout_seconds):
+            await self._closed.wait()
 
     def submit(self, prompt: Prompt, policy: Policy = Policy.INTERRUPT) -> LiveStream:
         """Accept a prompt and start its stream. Sync, so arrival order is what counts.
@@ -98,7 +113,7 @@ class Sessions:
         if self._nursery is None or self._closing.is_set():
             raise ServerShutdownError("the server is shutting down", retry_after=1.0)
         decision = decide(policy)
-        stream = LiveStream(prompt, self._limits.replay_limit_bytes)
+        stream = LiveStream(prompt, self._limits.replay_limit_bytes, self._start_watching)
         session = self._session(prompt)  # last: what raises above must not leave a place taken
         if decision.cancel_waiting and session.waiting is not None:
             session.waiting.cancel(Cause.SUPERSEDED, superseded_by(stream))
@@ -127,49 +142,58 @@ class Sessions:
             stream.log.exception("stream_crashed", phase=str(stream.phase))
             stream.fail(JarvisError("the server failed while it made this answer; see its log"))
         finally:
-            self._finish(session, stream)
+            self._finish(stream)
 
     async def _take_turn(self, session: Session, stream: LiveStream) -> None:
         """Wait until the predecessor's tree has unwound, or has had its time."""
         while (holder := session.holder) is not None:
-            overrun_at = holder.cancelled_at + self._limits.cleanup_timeout_seconds
-            with trio.move_on_at(overrun_at):
-                await holder.finished.wait()
-            if session.holder is holder:
-                self._quarantine(session, holder)
-            else:
+            await holder.released.wait()
+            if holder.finished.is_set():
                 holder.log.info("prev_stream_finished_cleanly")
         # Superseded before our first step: never start. From here to the last line no await.
         await trio.lowlevel.checkpoint_if_cancelled()
         session.waiting = None
         session.holder = stream
 
-    def _quarantine(self, session: Session, overdue: LiveStream) -> None:
+    def _start_watching(self, cancelled: LiveStream) -> None:
+        if self._nursery is not None:
+            self._nursery.start_soon(self._quarantine_if_overdue, cancelled, name="watch cleanup")
+
+    async def _quarantine_if_overdue(self, cancelled: LiveStream) -> None:
         """Take the output and the session from a stream whose cleanup hangs."""
-        session.holder = None
-        overdue.quarantined = True
+        with trio.move_on_after(self._limits.cleanup_timeout_seconds):
+            await cancelled.finished.wait()
+        if cancelled.finished.is_set():
+            return
+        cancelled.quarantined = True
         self._admission.take_for_quarantined()
         self._metrics.quarantined.inc()
-        overdue.log.error("prev_stream_timeout_on_cancel", phase=str(overdue.phase))
-        overdue.conclude()
+        cancelled.log.error("prev_stream_timeout_on_cancel", phase=str(cancelled.phase))
+        cancelled.conclude()
+        self._release(cancelled)
 
-    def _finish(self, session: Session, stream: LiveStream) -> None:
+    def _finish(self, stream: LiveStream) -> None:
         """Let go of everything. Sync, so that it happens whole, whatever is being cancelled."""
         if stream.phase is not Phase.ENDED and stream.cause is None:
             stream.cancel(Cause.SHUTDOWN)  # the service itself was cancelled
         stream.conclude()
-        if session.waiting is stream:
-            session.waiting = None
-        if session.holder is stream:
-            session.holder = None
         if stream.quarantined:
-            self._admission.give_back()
-        if session.is_vacant and self._sessions.get((session.owner, session.id)) is session:
-            del self._sessions[session.owner, session.id]
             self._admission.give_back()
         self.streams.discard(stream)
         self._tell_end(stream)
         stream.finished.set()
+        self._release(stream)
+
+    def _release(self, stream: LiveStream) -> None:
+        """Take the stream out of its session; idempotent."""
+        key = (stream.prompt.owner, stream.prompt.session_id)
+        session = self._sessions.get(key)
+        if session is not None and stream in (session.holder, session.waiting):
+            session.let_go(stream)
+            if session.is_vacant:
+                del self._sessions[key]
+                self._admission.give_back()
+        stream.released.set()
 
     def _tell_end(self, stream: LiveStream) -> None:
         cause = stream.cause or Cause.COMPLETED

@@ -84,10 +84,16 @@ class LiveStream:
 
     ``settled`` is set when the upstream has accepted or the stream has ended, whichever is first:
     from then on the HTTP status is known. ``finished`` is set when the whole tree has unwound,
-    down to the upstream's socket.
+    down to the upstream's socket; ``released`` when its session is free, which a quarantine
+    brings about earlier. ``on_cancelled`` is called once, by the first ``cancel``.
     """
 
-    def __init__(self, prompt: Prompt, replay_limit_bytes: int) -> None:
+    def __init__(
+        self,
+        prompt: Prompt,
+        replay_limit_bytes: int,
+        on_cancelled: "Callable[[LiveStream], None]",
+    ) -> None:
         self.id = new_stream_id()
         self.prompt = prompt
         self.phase = Phase.QUEUED
@@ -97,12 +103,13 @@ class LiveStream:
         self.scope = trio.CancelScope()
         self.settled = trio.Event()
         self.finished = trio.Event()
+        self.released = trio.Event()
         self.accepted = False
         self.started_at: float | None = None
-        self.cancelled_at = float("inf")
         self.quarantined = False
         self.first_text_at: float | None = None
         self.replay = ReplayBuffer(replay_limit_bytes, on_abandoned=self._abandoned)
+        self._on_cancelled = on_cancelled
         self.encoder = prompt.make_encoder(self.id)
         self.log = structlog.get_logger("jarvis_trio").bind(
             trace=prompt.trace, stream_id=self.id, session=prompt.session_id
@@ -120,12 +127,13 @@ class LiveStream:
 
         The first cause stays: a stream that has already ended is only hurried in its unwinding.
         """
-        self.cancelled_at = min(self.cancelled_at, trio.current_time())
         if self.cause is None:
             self.cause = cause
             self.error = error or _error_for(cause)
             self.log.info("stream_cancelled", reason=cause.log_reason, phase=str(self.phase))
-        self.scope.cancel(reason=self.cause.log_reason)
+        if not self.scope.cancel_called:
+            self.scope.cancel(reason=self.cause.log_reason)
+            self._on_cancelled(self)
 
     def reach(self, phase: Phase) -> None:
         """Note how far it has come. What has ended stays ended, also when it is quarantined."""
@@ -192,6 +200,8 @@ class LiveStream:
         if self.started_at is None:
             self.log.info("stream_never_started", cause=str(self.cause))
             return
+        if self.cause is not Cause.COMPLETED:
+            self.log.debug("stream_cleanup")
         self.log.debug("event_buffers_cleaned")
         self.log.info("cleanup_request_complete")
         first = self.first_text_at

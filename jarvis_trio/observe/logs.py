@@ -34,18 +34,18 @@ _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} 
 
 
 class LineWriter:
-    """Writes lines to ``targets`` from a thread of its own, in order.
+    """Writes lines to ``target`` from a thread of its own, in order.
 
     ``lost`` counts the lines that found no room; ``render_lost`` makes the line that says so.
     *Resources:* the caller must ``close()`` it, which waits until what is there is written and
-    closes the targets other than stderr.
+    closes the target unless it is stderr.
     """
 
-    def __init__(self, targets: list[TextIO], render_lost: Callable[[int], str]) -> None:
+    def __init__(self, target: TextIO, render_lost: Callable[[int], str]) -> None:
         self.lost = 0
         self._render_lost = render_lost
-        self._targets = targets
-        self._own_targets = [target for target in targets if target is not sys.stderr]
+        self._target = target
+        self._owns_target = target is not sys.stderr
         self._lines: queue.Queue[str | None] = queue.Queue(LINES_AHEAD)
         self._thread = threading.Thread(target=self._write, name="log writer", daemon=True)
         self._thread.start()
@@ -56,8 +56,6 @@ class LineWriter:
             self._lines.put_nowait(line)
         except queue.Full:
             self.lost += 1
-
-    log = debug = info = warning = warn = error = critical = exception = msg
 
     def close(self, timeout_seconds: float = 2.0) -> None:
         """Write what is there and end the thread; a target that hangs is left behind."""
@@ -74,15 +72,26 @@ class LineWriter:
             if lost > told:
                 line += "\n" + self._render_lost(lost - told)
                 told = lost
-            for target in self._targets:
-                try:
-                    target.write(line + "\n")
-                    target.flush()
-                except (OSError, ValueError):
-                    continue  # a closed terminal or a full disk must not end the logging
-        for target in self._own_targets:
+            with suppress(OSError, ValueError):  # a full disk must not end the logging
+                self._target.write(line + "\n")
+                self._target.flush()
+        if self._owns_target:
             with suppress(OSError, ValueError):  # what a full disk could not take
-                target.close()
+                self._target.close()
+
+
+class LineWriters:
+    """Hands each line to every writer: one that stalls holds up no other."""
+
+    def __init__(self, writers: list[LineWriter]) -> None:
+        self._writers = writers
+
+    def msg(self, line: str) -> None:
+        """Hand one line over; never waits."""
+        for writer in self._writers:
+            writer.msg(line)
+
+    log = debug = info = warning = warn = error = critical = exception = msg
 
 
 def configure_logs(level: str, log_format: str, log_file: str | None) -> None:
@@ -94,8 +103,9 @@ def configure_logs(level: str, log_format: str, log_file: str | None) -> None:
     if log_file is not None:
         targets.append(_open(Path(log_file)))
     render = render_json if log_format == "json" else render_logfmt
-    writer = LineWriter(targets, partial(_render_lost, render))
-    atexit.register(writer.close)
+    writers = [LineWriter(target, partial(_render_lost, render)) for target in targets]
+    for writer in writers:
+        atexit.register(writer.close)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -104,7 +114,7 @@ def configure_logs(level: str, log_format: str, log_file: str | None) -> None:
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: writer,
+        logger_factory=lambda *_: LineWriters(writers),
         cache_logger_on_first_use=False,
     )
 

@@ -6,6 +6,7 @@ Here httpx's errors and HTTP's statuses become our errors, and nowhere else.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
@@ -24,6 +25,11 @@ from jarvis_trio.events import Delta, Model
 from jarvis_trio.providers.http import ResponseBody, TrioTransport
 from jarvis_trio.wire.decoding import DeltaDecoder
 from jarvis_trio.wire.error_text import decode_error
+
+SHORTEST_SECRET = 8
+"""Shorter keys are placeholders ("none", "ollama"), and words of many a message."""
+
+MAX_RETRY_AFTER_DIGITS = 6
 
 
 class UpstreamAnswer:
@@ -64,6 +70,7 @@ class Upstream:
         url = httpx.URL(base_url)
         self.name = f"{kind} at {url.netloc.decode()}"
         headers = {"Accept-Encoding": "identity", "User-Agent": "jarvis_trio"}
+        self._key = key
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
         self._client = httpx.AsyncClient(
@@ -71,6 +78,9 @@ class Upstream:
             headers=headers,
             transport=TrioTransport(),
             trust_env=False,
+            # One conversation's cookies are none of the next one's business.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            event_hooks={"response": [_forget_redirect]},
             # How long an answer may take is the engine's to say.
             timeout=httpx.Timeout(None, connect=connect_timeout_seconds),
         )
@@ -112,13 +122,15 @@ class Upstream:
             body: ResponseBody = response.extensions["body"]
             if response.status_code == 200:
                 return body
-            try:
-                said = decode_error(await body.read_whole())
-            finally:
-                body.close()
         except httpx.HTTPError as error:
             raise self.transport_error(error) from error
-        raise self._refusal(response, said, model)
+        try:
+            said = decode_error(await body.read_whole())
+        except httpx.HTTPError:
+            said = ""  # a refusal is one, also without its reason
+        finally:
+            body.close()
+        raise self._refusal(response, self._without_key(said), model)
 
     def fault(self, error: JarvisError) -> JarvisError:
         """Return a decoder's error as one that names this upstream."""
@@ -126,7 +138,14 @@ class Upstream:
             return UpstreamEOFError(f"{self.name} closed the answer before its end marker")
         if isinstance(error, WireError):
             return UpstreamError(f"{self.name} sent what cannot be read ({error.message})")
-        return UpstreamError(f"{self.name} reported an error", said=error.message)
+        said = self._without_key(error.message)
+        return UpstreamError(f"{self.name} reported an error", said=said)
+
+    def _without_key(self, said: str) -> str:
+        """Return what the upstream said, fit for clients."""
+        if self._key is None or len(self._key) < SHORTEST_SECRET:
+            return said
+        return said.replace(self._key, "…")
 
     def transport_error(self, error: httpx.HTTPError) -> UpstreamError:
         """Return httpx's error as ours."""
@@ -173,6 +192,13 @@ class Upstream:
                 return UpstreamError(f"{self.name} answered with status {status}", said=said)
 
 
+async def _forget_redirect(response: httpx.Response) -> None:
+    """Spare httpx working out where a redirect leads: we do not follow any."""
+    response.headers.pop("location", None)
+
+
 def _seconds(text: str | None) -> float | None:
     """Read a Retry-After in seconds; a date or nonsense is as good as none."""
-    return float(text) if text is not None and text.isdecimal() else None
+    if text is None or not text.isdecimal() or len(text) > MAX_RETRY_AFTER_DIGITS:
+        return None
+    return float(text)

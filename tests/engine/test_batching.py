@@ -62,7 +62,9 @@ def plain(delta: Delta) -> str:
 
 
 def new_stream(replay_limit_bytes: int = 1 << 20) -> LiveStream:
-    return LiveStream(Prompt(ask("p"), "me", "s", "trace", Exact), replay_limit_bytes)
+    return LiveStream(
+        Prompt(ask("p"), "me", "s", "trace", Exact), replay_limit_bytes, lambda _: None
+    )
 
 
 def new_batcher(
@@ -187,7 +189,15 @@ async def test_finish_and_usage_never_make_frames_nor_open_windows(
 async def test_reasoning_counts_as_text(autojump_clock: MockClock) -> None:
     """It is the first text of its stream, it fills windows and it is flushed by its size."""
     play = Play(
-        Reasoning("hm"), 0.5, Reasoning("so"), 0.01, Text("a"), 0.5, Reasoning("z" * 1025), 1.0
+        Reasoning("hm"),
+        0.5,
+        Reasoning("so"),
+        0.01,
+        Text("a"),
+        0.5,
+        Reasoning("z" * 1025),
+        1.0,
+        Finish("stop"),
     )
     async with Engine(lambda prompt: play).running() as engine:
         client = engine.send("A")

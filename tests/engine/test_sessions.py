@@ -145,6 +145,48 @@ async def test_a_cleanup_that_hangs_is_quarantined(
         await engine.assert_nothing_is_left()
 
 
+async def test_a_cleanup_that_hangs_holds_up_no_stop(autojump_clock: MockClock) -> None:
+    """I4 also where nobody waits for the session: the reader has its ending in time."""
+    let_go = trio.Event()
+    script = by_prompt(A=Play(Text("a"), trio.Event(), close_hangs_until=let_go), B=words("b"))
+    async with Engine(script).running() as engine:
+        first = engine.send("A")
+        await first.read_until(b"[a]")
+        asked_at = trio.current_time()
+        first.stream.cancel(Cause.STOPPED)
+        assert await first.read() == b"<open>[a]<error stopped>"
+        assert trio.current_time() - asked_at == pytest.approx(2)
+        assert first.stream.released.is_set()
+        assert not first.stream.finished.is_set()
+        assert not engine.sessions._sessions
+        assert await engine.send("B").read() == b"<open>[b]<end stop>"
+        let_go.set()
+        await engine.assert_nothing_is_left()
+
+
+async def test_closing_is_bounded_also_when_a_cleanup_hangs(autojump_clock: MockClock) -> None:
+    let_go = trio.Event()
+    script = by_prompt(A=Play(Text("a"), trio.Event(), close_hangs_until=let_go))
+    async with Engine(script).running() as engine:
+        client = engine.send("A")
+        await client.read_until(b"[a]")
+        asked_at = trio.current_time()
+        await engine.sessions.close()
+        assert trio.current_time() - asked_at == pytest.approx(4)
+        assert await client.read() == b"<open>[a]<error server_shutdown>"
+        let_go.set()
+
+
+async def test_a_provider_that_ends_without_an_end_marker_has_not_completed(
+    autojump_clock: MockClock,
+) -> None:
+    """I5, whatever a provider promises."""
+    async with Engine(by_prompt(A=Play(Text("a")))).running() as engine:
+        client = engine.send("A")
+        assert await client.read() == b"<open>[a]<error upstream_eof>"
+        assert client.stream.cause is Cause.UPSTREAM_EOF
+
+
 async def test_a_cancel_during_cleanup_changes_nothing(autojump_clock: MockClock) -> None:
     let_go = trio.Event()
     script = by_prompt(A=Play(trio.Event(), close_hangs_until=let_go))

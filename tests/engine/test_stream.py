@@ -1,6 +1,7 @@
 """One stream's state: who may end it, what is kept of it, and what the log says."""
 
 import time
+from collections.abc import Callable
 
 import hypothesis
 import pytest
@@ -25,8 +26,9 @@ from tests.engine.engine import Client
 from tests.scripted import PlainEncoder, ask
 
 
-def new_stream() -> LiveStream:
-    return LiveStream(Prompt(ask("p"), "me", "s", "trace", PlainEncoder), 1000)
+def new_stream(on_cancelled: Callable[[LiveStream], None] = lambda _: None) -> LiveStream:
+    prompt = Prompt(ask("p"), "me", "s", "trace", PlainEncoder)
+    return LiveStream(prompt, 1000, on_cancelled)
 
 
 def test_stream_ids_are_ulids_that_sort_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,15 +47,15 @@ def test_stream_ids_are_ulids_that_sort_by_time(monkeypatch: pytest.MonkeyPatch)
 async def test_the_first_cause_stays_and_the_first_cancel_is_what_the_cleanup_counts_from(
     autojump_clock: MockClock,
 ) -> None:
-    stream = new_stream()
-    asked_at = trio.current_time()
+    cancelled: list[LiveStream] = []
+    stream = new_stream(cancelled.append)
     stream.cancel(Cause.STOPPED)
     await trio.sleep(1)
     stream.cancel(Cause.SUPERSEDED, SupersededError("str_2"))
     stream.fail(UpstreamEOFError("too late"))
     assert stream.cause is Cause.STOPPED
     assert isinstance(stream.error, StoppedError)
-    assert stream.cancelled_at == asked_at
+    assert cancelled == [stream]
     assert stream.scope.cancel_called
 
 
@@ -170,6 +172,7 @@ async def test_the_log_of_a_stream_tells_its_times_and_its_tokens(
         "stream_start",
         "first_event",
         "stream_cancelled",
+        "stream_cleanup",
         "event_buffers_cleaned",
         "cleanup_request_complete",
         "stream_end",

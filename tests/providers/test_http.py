@@ -1,0 +1,717 @@
+"""The transport, on real sockets: what any server may do to us, and leaving at any instant."""
+
+import gc
+import os
+import random
+import socket
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+import trio
+import trio.testing
+import trustme
+
+from jarvis_trio.providers import http
+from jarvis_trio.providers.http import ResponseBody, TrioTransport
+from tests.providers.raw_server import (
+    Handler,
+    RawPeer,
+    RawServer,
+    answering,
+    answering_and_staying,
+    cancelled_after,
+    open_files,
+    raw_server,
+    sockets_to,
+    unaccepting_port,
+)
+
+OK = b"HTTP/1.1 200 OK\r\n"
+SIZED = OK + b"Content-Length: 5\r\n\r\nhello"
+CHUNKED = (
+    OK + b"Transfer-Encoding: chunked\r\n\r\n" + b"3\r\nhel\r\n2;x=y\r\nlo\r\n0\r\nA: b\r\n\r\n"
+)
+UNSIZED = OK + b"\r\nhello"
+BIG = bytes(range(256)) * 40_000
+"""About 10 MB: more than the kernel's buffers of one connection hold."""
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_open() -> Iterator[None]:
+    """Fail a test that leaves a descriptor open; a socket left to the collector is an error too."""
+    before = open_files()
+    yield
+    gc.collect()
+    assert open_files() == before
+
+
+@asynccontextmanager
+async def client(
+    tls: ssl.SSLContext | None = None, **timeouts: float | None
+) -> AsyncIterator[httpx.AsyncClient]:
+    timeout = httpx.Timeout(None, **timeouts)
+    transport = TrioTransport(tls)
+    async with httpx.AsyncClient(transport=transport, timeout=timeout, trust_env=False) as made:
+        yield made
+
+
+async def fetch(handler: Handler) -> httpx.Response:
+    with trio.fail_after(10):
+        async with raw_server(handler) as server, client() as ours:
+            response = await ours.get(server.url)
+            assert sockets_to(server.port) == 0
+            return response
+
+
+@asynccontextmanager
+async def streaming(handler: Handler) -> AsyncIterator[tuple[RawServer, httpx.Response]]:
+    with trio.fail_after(10):
+        async with (
+            raw_server(handler) as server,
+            client() as ours,
+            ours.stream("GET", server.url) as response,
+        ):
+            yield server, response
+
+
+class TestReading:
+    """What servers answer."""
+
+    @pytest.mark.parametrize("answer", [SIZED, CHUNKED, UNSIZED], ids=["sized", "chunked", "eof"])
+    async def test_a_body_is_read_however_its_end_is_marked(self, answer: bytes) -> None:
+        response = await fetch(answering(answer))
+        assert (response.status_code, response.content) == (200, b"hello")
+
+    @pytest.mark.parametrize("answer", [SIZED, CHUNKED], ids=["sized", "chunked"])
+    async def test_a_server_that_keeps_the_connection_is_not_waited_for(
+        self, answer: bytes
+    ) -> None:
+        response = await fetch(answering_and_staying(answer))
+        assert response.content == b"hello"
+
+    @pytest.mark.parametrize("answer", [SIZED, CHUNKED, UNSIZED], ids=["sized", "chunked", "eof"])
+    async def test_an_answer_split_at_any_byte_is_the_same_answer(self, answer: bytes) -> None:
+        splits = iter([(answer[:at], answer[at:]) for at in range(1, len(answer))])
+
+        async def handler(peer: RawPeer) -> None:
+            await peer.read_request()
+            await peer.send(*next(splits))
+
+        with trio.fail_after(20):
+            async with raw_server(handler) as server, client() as ours:
+                for _ in range(1, len(answer)):
+                    response = await ours.get(server.url)
+                    assert (response.status_code, response.content) == (200, b"hello")
+
+    async def test_an_answer_that_comes_byte_by_byte_is_the_same_answer(self) -> None:
+        answer = b"HTTP/1.1 100 Continue\r\n\r\n" + CHUNKED
+        response = await fetch(answering(*[bytes([byte]) for byte in answer]))
+        assert response.content == b"hello"
+
+    async def test_interim_answers_are_passed_over(self) -> None:
+        interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n"
+        response = await fetch(answering(interim + OK + b"X-Own: 1\r\n\r\nhello"))
+        assert (response.status_code, response.content) == (200, b"hello")
+        assert dict(response.headers) == {"x-own": "1"}
+
+    async def test_a_length_in_an_interim_answer_is_not_that_of_the_answer(self) -> None:
+        interim = b"HTTP/1.1 103 Early Hints\r\nContent-Length: 0\r\n\r\n"
+        assert (await fetch(answering(interim, UNSIZED))).content == b"hello"
+
+    @pytest.mark.parametrize("status", [204, 304])
+    async def test_an_answer_without_a_body_ends_with_its_head(self, status: int) -> None:
+        head = b"HTTP/1.1 %d Nothing\r\nETag: x\r\n\r\n" % status
+        response = await fetch(answering_and_staying(head))
+        assert (response.status_code, response.content) == (status, b"")
+
+    async def test_an_answer_of_no_bytes_ends_with_its_head(self) -> None:
+        response = await fetch(answering_and_staying(OK + b"Content-Length: 0\r\n\r\n"))
+        assert response.content == b""
+
+    @pytest.mark.parametrize(
+        "behind",
+        [b"what is this", b"HTTP/1.1 500 Oh\r\nX-Own: 2\r\nContent-Length: 3\r\n\r\nbad"],
+        ids=["noise", "another answer"],
+    )
+    @pytest.mark.parametrize("answer", [SIZED, CHUNKED], ids=["sized", "chunked"])
+    async def test_what_follows_the_body_is_nobodys_business(
+        self, answer: bytes, behind: bytes
+    ) -> None:
+        answer = answer.replace(b"200 OK\r\n", b"200 OK\r\nX-Own: 1\r\n")
+        response = await fetch(answering(answer + behind))
+        assert (response.status_code, response.content) == (200, b"hello")
+        assert response.headers.get_list("x-own") == ["1"]
+
+    async def test_trailers_are_not_headers(self) -> None:
+        assert "a" not in (await fetch(answering(CHUNKED))).headers
+
+    async def test_a_large_body_arrives_whole(self) -> None:
+        head = OK + b"Content-Length: %d\r\n\r\n" % len(BIG)
+        assert (await fetch(answering(head + BIG))).content == BIG
+
+    async def test_a_large_chunked_body_arrives_whole(self) -> None:
+        pieces = [BIG[at : at + 99_991] for at in range(0, len(BIG), 99_991)]
+        body = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+        head = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+        assert (await fetch(answering(head + body + b"0\r\n\r\n"))).content == BIG
+
+    async def test_status_and_headers_are_read(self) -> None:
+        head = b"HTTP/1.1 418 I'm a teapot\r\nX-A:  spaced \r\nx-a: again\r\nX-Empty:\r\n"
+        response = await fetch(answering(head + b"Content-Length: 0\r\n\r\n"))
+        assert response.status_code == 418
+        assert response.headers.get_list("x-a") == ["spaced", "again"]
+        assert response.headers["x-empty"] == ""
+
+    async def test_an_answer_of_http_1_0_is_read(self) -> None:
+        assert (await fetch(answering(b"HTTP/1.0 200 OK\r\n\r\nhello"))).content == b"hello"
+
+    async def test_httpx_decodes_lines_as_they_arrive(self) -> None:
+        first_line_read = trio.Event()
+
+        async def handler(peer: RawPeer) -> None:
+            await peer.read_request()
+            await peer.send(OK + b"Transfer-Encoding: chunked\r\n\r\n4\r\none\n\r\n")
+            await first_line_read.wait()
+            await peer.send(b"4\r\ntwo\n\r\n0\r\n\r\n")
+
+        lines = []
+        async with streaming(handler) as (_, response):
+            async for line in response.aiter_lines():
+                lines.append(line)
+                first_line_read.set()
+        assert lines == ["one", "two"]
+
+    async def test_a_read_hands_over_all_that_has_arrived(self) -> None:
+        async with streaming(answering(CHUNKED)) as (_, response):
+            body: ResponseBody = response.extensions["body"]
+            assert [await body.receive(), await body.receive()] == [b"hello", b""]
+
+    async def test_a_body_that_is_complete_has_no_connection_any_more(self) -> None:
+        async with streaming(answering_and_staying(CHUNKED)) as (server, response):
+            assert await response.extensions["body"].receive() == b"hello"
+            assert sockets_to(server.port) == 0
+            await server.wait_handled(1)
+
+    async def test_leaving_a_response_unread_closes_it(self) -> None:
+        async with raw_server(answering_and_staying(OK + b"\r\nhel")) as server, client() as ours:
+            with trio.fail_after(10):
+                async with ours.stream("GET", server.url):
+                    assert sockets_to(server.port) == 1
+                assert sockets_to(server.port) == 0
+                await server.wait_handled(1)
+
+    async def test_closing_twice_is_the_same_as_once(self) -> None:
+        async with streaming(answering_and_staying(UNSIZED)) as (server, response):
+            body: ResponseBody = response.extensions["body"]
+            body.close()
+            assert sockets_to(server.port) == 0
+            body.close()
+            await server.wait_handled(1)
+
+
+class TestSending:
+    """What servers hear."""
+
+    async def test_a_request_goes_out_whole_and_says_that_it_is_the_last(self) -> None:
+        requests = []
+
+        async def handler(peer: RawPeer) -> None:
+            requests.append(await peer.read_request())
+            await peer.send(SIZED)
+
+        with trio.fail_after(10):
+            async with raw_server(handler) as server, client() as ours:
+                url = f"{server.url}/a%20b/ü?q=1&r=%26"
+                await ours.post(url, content=b"{}\r\n", headers={"X-Own": "1"})
+        head, _, body = requests[0].partition(b"\r\n\r\n")
+        line, *headers = head.split(b"\r\n")
+        assert line == b"POST /a%20b/%C3%BC?q=1&r=%26 HTTP/1.1"
+        assert body == b"{}\r\n"
+        assert b"Host: 127.0.0.1:%d" % server.port in headers
+        assert b"X-Own: 1" in headers
+        assert b"Content-Length: 4" in headers
+        assert [h for h in headers if h.lower().startswith(b"connection")] == [b"Connection: close"]
+
+    async def test_a_large_body_is_sent_whole(self) -> None:
+        async def handler(peer: RawPeer) -> None:
+            request = await peer.read_request()
+            right = request.endswith(b"\r\n\r\n" + BIG)
+            await peer.send(SIZED if right else SIZED.replace(b"hello", b"wrong"))
+
+        with trio.fail_after(10):
+            async with raw_server(handler) as server, client() as ours:
+                response = await ours.post(server.url, content=BIG)
+        assert response.content == b"hello"
+
+    @pytest.mark.parametrize("then", ["stays", "closes", "resets"])
+    async def test_an_answer_that_comes_before_the_request_is_read_is_heard(
+        self, then: str
+    ) -> None:
+        refusal = b"HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\n\r\nhello"
+
+        async def handler(peer: RawPeer) -> None:
+            await peer.read_head()
+            if then == "resets":
+                # Both in one step: the client learns of them together.
+                os.write(peer.tcp.socket.fileno(), refusal)
+                peer.reset()
+                return
+            await peer.send(refusal)
+            if then == "stays":
+                await done.wait()
+
+        done = trio.Event()
+        with trio.fail_after(10):
+            async with raw_server(handler) as server, client() as ours:
+                # Which of the two is noticed first is up to chance.
+                for _ in range(10):
+                    response = await ours.post(server.url, content=BIG)
+                    assert (response.status_code, response.content) == (413, b"hello")
+                done.set()
+
+    async def test_a_200_that_comes_early_does_not_stop_the_request(self) -> None:
+        async def handler(peer: RawPeer) -> None:
+            seen = len(await peer.read_head())
+            await peer.send(OK + b"Transfer-Encoding: chunked\r\n\r\n")
+            while seen < len(BIG):
+                seen += len(await peer.stream.receive_some())
+            await peer.send(b"5\r\nhello\r\n0\r\n\r\n")
+
+        with trio.fail_after(10):
+            async with raw_server(handler) as server, client() as ours:
+                assert (await ours.post(server.url, content=BIG)).content == b"hello"
+
+    @pytest.mark.parametrize("value", ["secret\r\nX-Injected: 1", "secret\n", "secret\0"])
+    async def test_a_header_that_would_become_two_is_not_sent(self, value: str) -> None:
+        async with raw_server(answering(SIZED)) as server, client() as ours:
+            with trio.fail_after(10), pytest.raises(httpx.LocalProtocolError) as caught:
+                await ours.get(server.url, headers={"X-Own": value})
+        assert "secret" not in str(caught.value)
+        assert server.accepted == 0
+
+
+class TestFaults:
+    """What servers do wrong."""
+
+    async def test_nobody_listens(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        async with client() as ours:
+            with trio.fail_after(10), pytest.raises(httpx.ConnectError):
+                await ours.get(f"http://127.0.0.1:{port}")
+
+    async def test_a_name_that_is_nobodys(self) -> None:
+        class Nobody(trio.abc.HostnameResolver):
+            async def getaddrinfo(self, *_: object, **__: object) -> list[object]:  # type: ignore[override]
+                await trio.lowlevel.checkpoint()
+                raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+            async def getnameinfo(self, *_: object) -> tuple[str, str]:
+                raise NotImplementedError
+
+        trio.socket.set_custom_hostname_resolver(Nobody())
+        async with client() as ours:
+            with trio.fail_after(10), pytest.raises(httpx.ConnectError, match="not known"):
+                await ours.get("http://nobody.invalid:1")
+
+    @pytest.mark.parametrize("host", ["a" * 64 + ".invalid", "a" * 300])
+    async def test_a_name_that_cannot_be_a_name(self, host: str) -> None:
+        async with client() as ours:
+            with trio.fail_after(10), pytest.raises((httpx.ConnectError, httpx.InvalidURL)):
+                await ours.get(f"http://{host}:1")
+
+    async def test_a_connection_that_is_not_taken_times_out(self) -> None:
+        with unaccepting_port() as port:
+            async with client(connect=0.05) as ours:
+                with trio.fail_after(10), pytest.raises(httpx.ConnectTimeout):
+                    await ours.get(f"http://127.0.0.1:{port}")
+
+    async def test_a_handshake_that_is_not_answered_times_out(self) -> None:
+        async with raw_server(RawPeer.see_close) as server, client(connect=0.05) as ours:
+            with trio.fail_after(10):
+                with pytest.raises(httpx.ConnectTimeout):
+                    await ours.get(server.url.replace("http", "https"))
+                await server.wait_handled(1)
+
+    @pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 2", UNSIZED], ids=["none", "head", "body"])
+    async def test_a_silent_server_times_out(self, sent: bytes) -> None:
+        async with raw_server(answering_and_staying(sent)) as server, client(read=0.05) as ours:
+            with trio.fail_after(10):
+                with pytest.raises(httpx.ReadTimeout):
+                    await ours.get(server.url)
+                await server.wait_handled(1)
+
+    async def test_a_server_that_does_not_take_the_request_times_out(self) -> None:
+        async def handler(peer: RawPeer) -> None:
+            await peer.read_head()
+            await trio.sleep_forever()
+
+        async with raw_server(handler) as server, client(write=0.05) as ours:
+            with trio.fail_after(10), pytest.raises(httpx.WriteTimeout):
+                await ours.post(server.url, content=BIG)
+
+    @pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 2", OK + b"A: b"], ids=["none", "line", "h"])
+    @pytest.mark.parametrize("resets", [False, True], ids=["closes", "resets"])
+    async def test_a_connection_that_ends_before_the_head_does(
+        self, sent: bytes, resets: bool
+    ) -> None:
+        async def handler(peer: RawPeer) -> None:
+            await peer.read_request()
+            await peer.send(sent)
+            if resets:
+                peer.reset()
+
+        with pytest.raises(httpx.ReadError if resets else httpx.RemoteProtocolError):
+            await fetch(handler)
+
+    async def test_a_server_that_resets_without_reading(self) -> None:
+        async def handler(peer: RawPeer) -> None:
+            await trio.lowlevel.checkpoint()
+            peer.reset()
+
+        with trio.fail_after(10):
+            async with raw_server(handler) as server, client() as ours:
+                for size in [0, len(BIG)] * 10:
+                    # When sending has met the reset, reading meets a plain end.
+                    with pytest.raises((httpx.NetworkError, httpx.RemoteProtocolError)):
+                        await ours.post(server.url, content=BIG[:size])
+
+    @pytest.mark.parametrize("answer", [SIZED, CHUNKED], ids=["sized", "chunked"])
+    async def test_a_body_cut_off_at_any_byte_is_an_error_behind_what_arrived(
+        self, answer: bytes
+    ) -> None:
+        start = answer.index(b"\r\n\r\n") + 4
+        cuts = iter(range(start, len(answer)))
+
+        async def handler(peer: RawPeer) -> None:
+            await peer.read_request()
+            await peer.send(answer[: next(cuts)])
+
+        with trio.fail_after(10):
+            async with raw_server(handler) as server, client() as ours:
+                for _ in range(start, len(answer)):
+                    got = b""
+                    with pytest.raises(httpx.RemoteProtocolError, match="cut off"):
+                        async with ours.stream("GET", server.url) as response:
+                            async for data in response.aiter_raw():
+                                got += data
+                    assert b"hello".startswith(got)
+                    assert sockets_to(server.port) == 0
+
+    @pytest.mark.parametrize("answer", [SIZED, CHUNKED, UNSIZED], ids=["sized", "chunked", "eof"])
+    async def test_a_reset_inside_the_body_is_an_error_behind_what_arrived(
+        self, answer: bytes
+    ) -> None:
+        async def handler(peer: RawPeer) -> None:
+            await peer.read_request()
+            await peer.send(answer[: answer.index(b"hel") + 3])
+            peer.reset()
+
+        async with streaming(handler) as (server, response):
+            body: ResponseBody = response.extensions["body"]
+            assert await body.receive() == b"hel"
+            with pytest.raises(httpx.ReadError):
+                await body.receive()
+            assert sockets_to(server.port) == 0
+
+    @pytest.mark.parametrize(
+        "garbage",
+        [
+            b"\0\1\2\3" * 100,
+            b"SSH-2.0-OpenSSH_9.6\r\n",
+            b"<html>no\r\n\r\n",
+            b"HTTP/1.1 abc OK\r\n\r\n",
+            OK + b"no colon here\r\n\r\n",
+            OK + b"Content-Length: many\r\n\r\n",
+            OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+            OK + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nhello",
+            OK + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n",
+            b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\nPRI",
+        ],
+    )
+    async def test_what_is_not_an_answer_is_a_protocol_error(self, garbage: bytes) -> None:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await fetch(answering(garbage))
+
+    async def test_an_offer_to_upgrade_is_ignored(self) -> None:
+        offer = b"Connection: Upgrade\r\nUpgrade: h2,h2c\r\n"
+        answer = SIZED.replace(b"200 OK\r\n", b"200 OK\r\n" + offer)
+        assert (await fetch(answering(answer))).content == b"hello"
+
+    @pytest.mark.parametrize("together", [True, False])
+    async def test_what_came_before_a_broken_chunk_is_handed_out_first(
+        self, together: bool
+    ) -> None:
+        head = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+        pieces = [head, b"5\r\nhello\r\n", b"no chunk\r\n"]
+        pieces = [b"".join(pieces)] if together else pieces
+        async with streaming(answering_and_staying(*pieces)) as (server, got):
+            body: ResponseBody = got.extensions["body"]
+            assert await body.receive() == b"hello"
+            for _ in range(2):
+                with pytest.raises(httpx.RemoteProtocolError, match="not HTTP"):
+                    await body.receive()
+                assert sockets_to(server.port) == 0
+
+    @pytest.mark.parametrize(
+        ("opening", "drop"),
+        [
+            (OK, b"X: y\r\n" * 1000),
+            (OK + b"X: ", b"x" * 8192),
+            (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100),
+            (OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n" * 1000),
+            (OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: ", b"x" * 8192),
+            (OK + b"Transfer-Encoding: chunked\r\n\r\n5;x=", b"x" * 8192),
+        ],
+        ids=["headers", "one header", "interim", "trailers", "one trailer", "chunk extension"],
+    )
+    async def test_what_never_comes_to_a_body_is_refused(self, opening: bytes, drop: bytes) -> None:
+        sent = 0
+
+        async def handler(peer: RawPeer) -> None:
+            nonlocal sent
+            await peer.read_request()
+            await peer.send(opening)
+            while True:
+                await peer.send(drop)
+                sent += len(drop)
+
+        with pytest.raises(httpx.RemoteProtocolError, match="too large"):
+            await fetch(handler)
+        # What the kernel's buffers hold, and no more.
+        assert sent < 16 * 1024 * 1024
+
+    async def test_many_small_chunks_are_not_too_large(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(http, "MAX_HEAD_BYTES", 0)
+        monkeypatch.setattr(http, "RECEIVE_BYTES", 64)
+        pieces = [b"1\r\n", b"x\r\n"] * 200
+        head = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+        assert (await fetch(answering(head, *pieces, b"0\r\n\r\n"))).content == b"x" * 200
+
+    async def test_a_body_that_is_read_whole_has_a_limit(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(http, "MAX_BUFFERED_BODY_BYTES", 4)
+        async with streaming(answering(SIZED)) as (_, response):
+            with pytest.raises(httpx.RemoteProtocolError, match="too large"):
+                await response.extensions["body"].read_whole()
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def server_side(authority: trustme.CA, name: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert(name).configure_cert(context)
+    return context
+
+
+def client_side(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+class TestTLS:
+    """Who a server is."""
+
+    @pytest.mark.parametrize("answer", [SIZED, CHUNKED, UNSIZED], ids=["sized", "chunked", "eof"])
+    async def test_a_server_that_is_known_answers(
+        self, authority: trustme.CA, answer: bytes
+    ) -> None:
+        tls = server_side(authority, "127.0.0.1")
+        with trio.fail_after(10):
+            async with (
+                raw_server(answering(answer), tls) as server,
+                client(client_side(authority)) as ours,
+            ):
+                response = await ours.post(server.url, content=BIG)
+                assert response.content == b"hello"
+                assert sockets_to(server.port) == 0
+
+    @pytest.mark.parametrize("name", ["127.0.0.1", "elsewhere.invalid"])
+    async def test_a_server_that_is_not_known_is_sent_nothing(
+        self, authority: trustme.CA, name: str
+    ) -> None:
+        known = name != "127.0.0.1"
+        tls = server_side(authority, name)
+        trusted = authority if known else trustme.CA()
+        heard = []
+
+        async def handler(peer: RawPeer) -> None:
+            heard.append(await peer.read_request())
+
+        with trio.fail_after(10):
+            async with raw_server(handler, tls) as server, client(client_side(trusted)) as ours:
+                with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+                    await ours.get(server.url)
+                assert sockets_to(server.port) == 0
+                await server.wait_handled(1)
+        assert heard == []
+
+    async def test_a_server_that_does_not_speak_tls(self) -> None:
+        async def handler(peer: RawPeer) -> None:
+            await peer.tcp.receive_some()
+            await peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            await peer.see_close()
+
+        with trio.fail_after(10):
+            async with raw_server(handler) as server, client() as ours:
+                with pytest.raises(httpx.ConnectError):
+                    await ours.get(server.url.replace("http", "https"))
+                await server.wait_handled(1)
+
+    async def test_a_refusal_before_the_request_is_read_is_heard(
+        self, authority: trustme.CA
+    ) -> None:
+        async def handler(peer: RawPeer) -> None:
+            await peer.read_head()
+            await peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\n\r\nhello")
+            await done.wait()
+
+        done = trio.Event()
+        tls = server_side(authority, "127.0.0.1")
+        with trio.fail_after(10):
+            async with raw_server(handler, tls) as server, client(client_side(authority)) as ours:
+                response = await ours.post(server.url, content=BIG)
+                assert (response.status_code, response.content) == (413, b"hello")
+                assert sockets_to(server.port) == 0
+                done.set()
+
+    async def test_leaving_closes_without_a_farewell(self, authority: trustme.CA) -> None:
+        tls = server_side(authority, "127.0.0.1")
+        with trio.fail_after(10):
+            async with (
+                raw_server(answering_and_staying(UNSIZED), tls) as server,
+                client(client_side(authority)) as ours,
+            ):
+                async with ours.stream("GET", server.url) as response:
+                    assert await response.extensions["body"].receive() == b"hello"
+                    response.extensions["body"].close()
+                    assert sockets_to(server.port) == 0
+                await server.wait_handled(1)
+
+
+class Stage:
+    """A server that brings the client to one stage, says so, and waits for it to leave."""
+
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
+        self.reached = trio.Event()
+
+    async def handler(self, peer: RawPeer) -> None:
+        if self.stage == "handshaking":
+            assert await peer.tcp.receive_some()
+        elif self.stage == "sending":
+            await peer.read_head()
+        else:
+            await peer.read_request()
+            await peer.send(
+                {"waiting": b"", "in the head": b"HTTP/1.1 200 OK\r\nA"}.get(
+                    self.stage, OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n2"
+                )
+            )
+        await trio.testing.wait_all_tasks_blocked()
+        self.reached.set()
+        await peer.see_close()
+
+
+class TestLeaving:
+    """Cancelled, or just gone."""
+
+    @pytest.mark.parametrize(
+        "stage", ["handshaking", "sending", "waiting", "in the head", "in the body", "entered"]
+    )
+    async def test_the_server_sees_a_cancel_at_once(self, stage: str) -> None:
+        there = Stage(stage)
+        entered = False
+
+        async def ask(server: RawServer, scope: trio.CancelScope) -> None:
+            nonlocal entered
+            url = server.url.replace("http", "https") if stage == "handshaking" else server.url
+            content = BIG if stage == "sending" else b"{}"
+            async with client() as ours:
+                with scope:
+                    async with ours.stream("POST", url, content=content) as response:
+                        entered = True
+                        while stage == "in the body":
+                            await response.extensions["body"].receive()
+                        await trio.sleep_forever()
+                # Nothing was awaited since the cancel arrived here.
+                assert sockets_to(server.port) == 0
+
+        with trio.fail_after(10):
+            async with raw_server(there.handler) as server, trio.open_nursery() as nursery:
+                scope = trio.CancelScope()
+                nursery.start_soon(ask, server, scope)
+                await there.reached.wait()
+                assert sockets_to(server.port) == 1
+                assert entered == (stage in {"in the body", "entered"})
+                scope.cancel(reason="test")
+                await server.wait_handled(1)
+
+    async def test_a_cancel_while_connecting_leaves_no_socket(self) -> None:
+        with unaccepting_port() as port, trio.fail_after(10):
+            before = open_files()
+            async with client() as ours, trio.open_nursery() as nursery:
+                nursery.start_soon(ours.get, f"http://127.0.0.1:{port}")
+                await trio.testing.wait_all_tasks_blocked()
+                assert open_files() == before + 1
+                nursery.cancel_scope.cancel(reason="test")
+            assert open_files() == before
+
+    async def test_a_cancel_in_any_await_leaves_no_socket(self, authority: trustme.CA) -> None:
+        tls = server_side(authority, "127.0.0.1")
+        pieces = (OK + b"Transfer-Encoding: chunked\r\n", b"\r\n5\r\nhel", b"lo\r\n", b"0\r\n\r\n")
+        for secure in (None, tls):
+            async with (
+                raw_server(answering_and_staying(*pieces), secure) as server,
+                client(client_side(authority)) as ours,
+            ):
+                steps = 0
+                answered = False
+                while not answered:
+                    steps += 1
+                    with trio.fail_after(10), cancelled_after(steps):
+                        answered = (await ours.get(server.url)).content == b"hello"
+                    assert sockets_to(server.port) == 0
+                assert steps > 5
+                with trio.fail_after(10):
+                    await server.wait_handled(server.accepted)
+
+    async def test_no_number_of_cancels_wedges_the_client(self) -> None:
+        chance = random.Random(1093)  # noqa: S311 - chance, not secrecy
+
+        async def handler(peer: RawPeer) -> None:
+            await peer.read_request()
+            await peer.send(OK + b"Transfer-Encoding: chunked\r\n\r\n")
+            for _ in range(20):
+                await peer.send(b"5\r\nhello\r\n")
+                await trio.sleep(0.0005)
+            await peer.send(b"0\r\n\r\n")
+
+        ends = {"answered": 0, "cancelled": 0}
+
+        async def ask(ours: httpx.AsyncClient, url: str) -> None:
+            for _ in range(25):
+                with trio.move_on_after(chance.uniform(0, 0.04)) as scope:
+                    assert (await ours.get(url)).content == b"hello" * 20
+                ends["cancelled" if scope.cancelled_caught else "answered"] += 1
+
+        with trio.fail_after(30):
+            async with raw_server(handler) as server, client() as ours:
+                async with trio.open_nursery() as nursery:
+                    for _ in range(20):
+                        nursery.start_soon(ask, ours, server.url)
+                assert sockets_to(server.port) == 0
+                assert (await ours.get(server.url)).content == b"hello" * 20
+                assert sockets_to(server.port) == 0
+        assert sum(ends.values()) == 500
+        assert ends["cancelled"] > 100
