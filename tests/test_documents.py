@@ -15,11 +15,11 @@ README = (ROOT / "README.md").read_text("utf-8")
 def test_the_readme_has_every_setting_with_its_default() -> None:
     rows = dict(re.findall(r"^\| `(JARVIS_\w+)` \| (\S+) \|", README, re.MULTILINE))
     fields = msgspec.structs.fields(Settings)
-    assert list(rows) and set(rows) == {f"JARVIS_{field.name.upper()}" for field in fields}
+    assert set(rows) == {f"JARVIS_{field.name.upper()}" for field in fields}
     for field in fields:
         told = rows[f"JARVIS_{field.name.upper()}"].strip("`")
         expected = field.default
-        assert told == ("–" if expected in (None, ()) else str(expected)), field.name
+        assert told == ("\N{EN DASH}" if expected in (None, ()) else str(expected)), field.name
 
 
 def test_the_architecture_names_every_cause() -> None:

@@ -11,6 +11,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 import httpx
 
 from jarvis_trio.errors import (
+    ConfigError,
     JarvisError,
     ModelNotFoundError,
     UpstreamBusyError,
@@ -22,7 +23,8 @@ from jarvis_trio.errors import (
     WireError,
 )
 from jarvis_trio.events import Delta, Model
-from jarvis_trio.providers.http import ResponseBody, TrioTransport
+from jarvis_trio.providers.http import TrioTransport
+from jarvis_trio.providers.http_body import ResponseBody
 from jarvis_trio.wire.decoding import DeltaDecoder
 from jarvis_trio.wire.error_text import decode_error
 
@@ -62,12 +64,17 @@ class UpstreamAnswer:
 
 
 class Upstream:
-    """An HTTP model server. ``name`` is for errors and logs and holds no secret."""
+    """An HTTP model server. ``name`` is for errors and logs and holds no secret.
+
+    Errors: ConfigError for an address or a key that cannot be used.
+    """
 
     def __init__(
         self, kind: str, base_url: str, key: str | None, connect_timeout_seconds: float
     ) -> None:
-        url = httpx.URL(base_url)
+        url = _checked(base_url)
+        if key is not None and not (key.isascii() and key.isprintable()):
+            raise ConfigError("JARVIS_UPSTREAM_KEY holds characters that no header can carry")
         self.name = f"{kind} at {url.netloc.decode()}"
         headers = {"Accept-Encoding": "identity", "User-Agent": "jarvis_trio"}
         self._key = key
@@ -190,6 +197,16 @@ class Upstream:
                 )
             case _:
                 return UpstreamError(f"{self.name} answered with status {status}", said=said)
+
+
+def _checked(base_url: str) -> httpx.URL:
+    try:
+        url = httpx.URL(base_url)
+    except httpx.InvalidURL as error:
+        raise ConfigError(f"{base_url} is not the address of a model server: {error}") from error
+    if not url.host or "%" in url.host or not 0 < (url.port or 80) < 65536:
+        raise ConfigError(f"{base_url} is not the address of a model server")
+    return url
 
 
 async def _forget_redirect(response: httpx.Response) -> None:

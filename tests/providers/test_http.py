@@ -14,8 +14,9 @@ import trio
 import trio.testing
 import trustme
 
-from jarvis_trio.providers import http
-from jarvis_trio.providers.http import ResponseBody, TrioTransport
+from jarvis_trio.providers import http_body
+from jarvis_trio.providers.http import TrioTransport
+from jarvis_trio.providers.http_body import ResponseBody
 from tests.providers.raw_server import (
     Handler,
     RawPeer,
@@ -487,8 +488,8 @@ class TestFaults:
     async def test_many_small_chunks_are_not_too_large(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(http, "MAX_HEAD_BYTES", 0)
-        monkeypatch.setattr(http, "RECEIVE_BYTES", 64)
+        monkeypatch.setattr(http_body, "MAX_HEAD_BYTES", 0)
+        monkeypatch.setattr(http_body, "RECEIVE_BYTES", 64)
         pieces = [b"1\r\n", b"x\r\n"] * 200
         head = OK + b"Transfer-Encoding: chunked\r\n\r\n"
         assert (await fetch(answering(head, *pieces, b"0\r\n\r\n"))).content == b"x" * 200
@@ -496,7 +497,7 @@ class TestFaults:
     async def test_a_body_that_is_read_whole_has_a_limit(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(http, "MAX_BUFFERED_BODY_BYTES", 4)
+        monkeypatch.setattr(http_body, "MAX_BUFFERED_BODY_BYTES", 4)
         async with streaming(answering(SIZED)) as (_, response):
             with pytest.raises(httpx.RemoteProtocolError, match="too large"):
                 await response.extensions["body"].read_whole()

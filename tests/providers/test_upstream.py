@@ -6,6 +6,7 @@ import trio
 import trio.testing
 
 from jarvis_trio.errors import (
+    ConfigError,
     JarvisError,
     ModelNotFoundError,
     UpstreamBusyError,
@@ -18,6 +19,7 @@ from jarvis_trio.errors import (
 from jarvis_trio.events import ChatRequest, Delta, Finish, Message, Text
 from jarvis_trio.providers.ollama import OllamaProvider
 from jarvis_trio.providers.openai_compatible import OpenAICompatibleProvider
+from jarvis_trio.providers.upstream import Upstream
 from tests.providers.raw_server import (
     Handler,
     RawPeer,
@@ -190,10 +192,10 @@ class TestRefusals:
         assert f"Authorization: Bearer {KEY}\r\n".encode() in heard[0]
         assert b"authorization" not in heard[1].lower()
 
-    async def test_a_key_with_a_line_break_is_not_sent_and_not_shown(self) -> None:
-        error = await error_from(answering(STREAM), key=f"{KEY}\nX-Injected: 1")
-        assert type(error) is UpstreamError
-        assert KEY not in error.message
+    def test_a_key_with_a_line_break_is_not_sent_and_not_shown(self) -> None:
+        with pytest.raises(ConfigError) as refused:
+            Upstream("openai", "http://127.0.0.1:1", f"{KEY}\nX-Injected: 1", 1)
+        assert KEY not in refused.value.message
 
     async def test_a_redirect_is_not_followed(self) -> None:
         async with raw_server(answering(STREAM + ONE + DONE)) as elsewhere:

@@ -95,20 +95,6 @@ def test_closing_in_decode_frees_the_slot_long_before_the_answer_ends(
     assert llama_server.counter("tokens_predicted_total") - before < ENDLESS / 4
 
 
-def test_closing_in_prefill_frees_the_slot_only_after_the_whole_prefill(
-    llama_server: LlamaServer,
-) -> None:
-    """It sends its headers and the close goes unnoticed until it has a first token to write."""
-    prompt_before = llama_server.counter("prompt_tokens_total")
-    answer_before = llama_server.counter("tokens_predicted_total")
-    with chat(llama_server, words(LONG_PROMPT, first=1), max_tokens=ENDLESS):
-        llama_server.wait_busy(10)
-    llama_server.wait_idle(60)
-    prefilled = llama_server.counter("prompt_tokens_total") - prompt_before
-    assert prefilled == LONG_PROMPT + TEMPLATE_TOKENS
-    assert llama_server.counter("tokens_predicted_total") - answer_before < ENDLESS / 4
-
-
 def test_with_return_progress_closing_in_prefill_frees_the_slot_between_batches(
     llama_server: LlamaServer,
 ) -> None:

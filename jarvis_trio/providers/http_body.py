@@ -1,0 +1,156 @@
+"""A response's body, read from the connection that it arrives on and parsed by httptools."""
+
+from collections.abc import AsyncIterator
+
+import httptools
+import httpx
+import trio
+
+from jarvis_trio.providers.http_errors import READ_ERRORS
+
+Connection = trio.SocketStream | trio.SSLStream[trio.SocketStream]
+
+NEVER = float("inf")
+RECEIVE_BYTES = 64 * 1024
+MAX_HEAD_BYTES = 64 * 1024
+"""Of the head, and of all that is not body at one place behind it, such as trailers."""
+
+MAX_BUFFERED_BODY_BYTES = 16 * 1024 * 1024
+"""What ``read_whole`` takes: model lists and error pages, never an answer."""
+
+
+class ResponseBody(httpx.AsyncByteStream):
+    """A response's body as it arrives, and the connection that it arrives on.
+
+    *Resources:* ``close()`` closes the connection, sync and idempotent; so does the end of the
+    body, and any fault while reading it.
+    """
+
+    def __init__(self, stream: Connection, read_seconds: float) -> None:
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self._stream = stream
+        self._read_seconds = read_seconds
+        self._parser = httptools.HttpResponseParser(self)
+        self._pieces: list[bytes] = []
+        self._bytes_without_body = 0
+        self._head_is_complete = False
+        self._is_complete = False
+        self._ends_with_connection = True
+        self._fault: httpx.RemoteProtocolError | None = None
+
+    async def receive_head(self) -> None:
+        """Wait for the status and the headers."""
+        while not self._head_is_complete:
+            if not await self._feed():
+                raise httpx.RemoteProtocolError("the server closed without an answer")
+
+    async def receive(self) -> bytes:
+        """Wait for bytes of the body and return all that one read brought; ``b""`` at its end.
+
+        Errors: httpx.ReadError, ReadTimeout; RemoteProtocolError for a body that is cut off.
+        """
+        try:
+            while not self._pieces and not self._is_complete:
+                if not await self._feed():
+                    self._connection_ended()
+        except BaseException:
+            self.close()
+            raise
+        if self._is_complete:
+            self.close()
+        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces.clear()
+        return data
+
+    async def read_whole(self) -> bytes:
+        """Return the rest of the body. *Errors:* as ``receive``, and when it is too large."""
+        pieces: list[bytes] = []
+        total = 0
+        while data := await self.receive():
+            pieces.append(data)
+            total += len(data)
+            if total > MAX_BUFFERED_BODY_BYTES:
+                self.close()
+                raise httpx.RemoteProtocolError("the body is too large")
+        return b"".join(pieces)
+
+    def close(self) -> None:
+        """Close the connection: the upstream's kernel knows before this returns."""
+        stream = self._stream
+        tcp = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
+        tcp.socket.close()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if data := await self.receive():
+            return data
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Close the connection; httpx calls this."""
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+    def _connection_ended(self) -> None:
+        if not self._ends_with_connection:
+            raise httpx.RemoteProtocolError("the body was cut off")
+        self._is_complete = True
+
+    async def _feed(self) -> bool:
+        """Parse one read; False at the end of the connection.
+
+        A fault is raised by the next call: what the same read brought before it goes first.
+        """
+        if self._fault is not None:
+            raise self._fault
+        with READ_ERRORS:
+            if self._read_seconds == NEVER:  # on the token path: a scope costs as much as a parse
+                data = await self._stream.receive_some(RECEIVE_BYTES)
+            else:
+                with trio.fail_after(self._read_seconds):
+                    data = await self._stream.receive_some(RECEIVE_BYTES)
+        if not data:
+            return False
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._fault = httpx.RemoteProtocolError("not HTTP: the server changes the protocol")
+        except httptools.HttpParserError as error:
+            self._fault = httpx.RemoteProtocolError(f"not HTTP: {error}")
+        self._bytes_without_body = 0 if self._pieces else self._bytes_without_body + len(data)
+        if self._bytes_without_body > MAX_HEAD_BYTES + RECEIVE_BYTES:
+            part = "a trailer" if self._head_is_complete else "the head"
+            self._fault = httpx.RemoteProtocolError(f"{part} of the answer is too large")
+        return True
+
+    # What httptools calls. What follows the body is nobody's business.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take in one header; trailers are passed over."""
+        if not self._head_is_complete:
+            self.headers.append((name, value.rstrip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        """Take in the end of the head; those of 1xx answers are passed over."""
+        if self._head_is_complete:
+            return
+        self.status = self._parser.get_status_code()
+        if self.status < 200:
+            self.headers.clear()
+            return
+        self._head_is_complete = True
+        names = {name.lower() for name, _ in self.headers}
+        self._ends_with_connection = names.isdisjoint((b"content-length", b"transfer-encoding"))
+
+    def on_body(self, data: bytes) -> None:
+        """Take in a piece of the body."""
+        if not self._is_complete:
+            self._pieces.append(data)
+
+    def on_message_complete(self) -> None:
+        """Take in the end of the body."""
+        if self._head_is_complete:
+            self._is_complete = True
