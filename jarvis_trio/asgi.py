@@ -5,7 +5,7 @@ import os
 from jarvis_trio.assembly import build_app
 from jarvis_trio.config import load_settings
 from jarvis_trio.errors import ConfigError
-from jarvis_trio.web.departed_clients import mend_hypercorn
+from jarvis_trio.web.hypercorn_mends import mend_hypercorn
 
 mend_hypercorn()
 try:

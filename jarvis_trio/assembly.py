@@ -28,6 +28,7 @@ from jarvis_trio.providers.openai_compatible import OpenAICompatibleProvider
 from jarvis_trio.providers.simulated import SimulatedProvider, parse_simulated
 from jarvis_trio.web.app import JarvisApp, build_web
 from jarvis_trio.web.auth import Keys
+from jarvis_trio.web.stall_watch import StallWatch
 
 OLLAMA_PORT = 11434
 AUTO_TIMEOUT_SECONDS = 0.5
@@ -62,11 +63,12 @@ def assemble(settings: Settings, provider: Provider, bus: EventBus) -> JarvisApp
     metrics = Metrics()
     sessions = Sessions(provider, limits, Admission(settings.max_streams), bus, metrics)
     metrics.watch_live(lambda: len(sessions.streams))
-    app = build_web(settings, sessions, metrics)
+    stall_watch = StallWatch(settings.write_stall_timeout_s)
+    app = build_web(settings, sessions, stall_watch, metrics)
 
     @app.before_serving
     async def start() -> None:
-        await app.nursery.start(sessions.run)
+        await app.nursery.start(run_services, sessions, stall_watch)
         app.nursery.start_soon(introduce, settings, provider, name="introduce")
 
     @app.after_serving
@@ -74,6 +76,19 @@ def assemble(settings: Settings, provider: Provider, bus: EventBus) -> JarvisApp
         await sessions.close()
 
     return app
+
+
+async def run_services(
+    sessions: Sessions,
+    stall_watch: StallWatch,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run what the application lives by, for as long as there are sessions."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stall_watch.run, name="stall watch")
+        await sessions.run(task_status=task_status)
+        nursery.cancel_scope.cancel(reason="the server is shut down")
 
 
 async def introduce(settings: Settings, provider: Provider) -> None:

@@ -67,7 +67,6 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 WITHOUT_EFFECT_YET = (
-    "write_stall_timeout_s",
     "graceful_timeout_s",
     "max_queue",
     "upstream_concurrency",

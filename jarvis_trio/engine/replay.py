@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 import trio
 
+from jarvis_trio.events import Cause
+
 
 class ReplayBuffer:
     """A bounded run of frames, with readers that each keep their own place.
@@ -19,7 +21,7 @@ class ReplayBuffer:
     before the end.
     """
 
-    def __init__(self, limit_bytes: int, on_abandoned: Callable[[], None]) -> None:
+    def __init__(self, limit_bytes: int, on_abandoned: Callable[[Cause], None]) -> None:
         self.closed = False
         self.appended_bytes = 0
         self._limit_bytes = limit_bytes
@@ -66,13 +68,13 @@ class ReplayBuffer:
         self._readers_moved()
         return data
 
-    def detach(self, reader: "Reader") -> None:
+    def detach(self, reader: "Reader", cause: Cause) -> None:
         """Forget a reader; idempotent."""
         if reader in self._readers:
             self._readers.remove(reader)
             self._readers_moved()
             if not self._readers and not self.closed:
-                self._on_abandoned()
+                self._on_abandoned(cause)
 
     def _readers_moved(self) -> None:
         self._trim()
@@ -108,7 +110,7 @@ class ReplayBuffer:
         return b"".join(pieces)[position - begin : position - begin + max_bytes]
 
 
-def _nobody_left() -> None:
+def _nobody_left(_: Cause) -> None:
     """Stand in for ``on_abandoned`` after the end."""
 
 
@@ -123,6 +125,6 @@ class Reader:
         """Wait for frames and return at most ``max_bytes`` of them; ``b""`` is the end."""
         return await self._buffer.receive(self, max_bytes)
 
-    def leave(self) -> None:
+    def leave(self, cause: Cause = Cause.CLIENT_DISCONNECT) -> None:
         """Stop reading. Sync and idempotent: nothing ever waits for a reader."""
-        self._buffer.detach(self)
+        self._buffer.detach(self, cause)

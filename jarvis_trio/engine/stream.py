@@ -214,10 +214,10 @@ class LiveStream:
             cleanup_done=True,
         )
 
-    def _abandoned(self) -> None:
+    def _abandoned(self, cause: Cause) -> None:
         if self.cause is None:
             self.log.info("stream_disconnected", phase=str(self.phase))
-            self.cancel(Cause.CLIENT_DISCONNECT)
+            self.cancel(cause)
 
 
 def superseded_by(successor: LiveStream) -> SupersededError:

@@ -12,7 +12,6 @@
 """
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from contextvars import ContextVar
 
 import trio
@@ -22,13 +21,21 @@ from quart.wrappers import Request
 from quart_trio.asgi import TrioASGIHTTPConnection
 
 from jarvis_trio.config import LINGER_SECONDS
+from jarvis_trio.events import Cause
+from jarvis_trio.web.peer_sockets import Ends
+from jarvis_trio.web.stall_watch import StallWatch
 
-_at_end: ContextVar[ExitStack] = ContextVar("at_end")
+STALL_WATCH = "jarvis_trio.stall_watch"
+"""Where the application keeps its :class:`StallWatch`, among Quart's ``extensions``."""
+
+LetGo = Callable[[Cause], None]
+
+_current: ContextVar["HTTPConnection"] = ContextVar("current")
 
 
-def at_end(callback: Callable[[], None]) -> None:
-    """Call ``callback`` when the current request ends, in whatever way. It must not await."""
-    _at_end.get().callback(callback)
+def at_end(let_go: LetGo) -> None:
+    """Call ``let_go`` when the current request ends, with the cause. It must not await."""
+    _current.get().held.append(let_go)
 
 
 class HTTPConnection(TrioASGIHTTPConnection):
@@ -36,28 +43,39 @@ class HTTPConnection(TrioASGIHTTPConnection):
 
     def __init__(self, app: Quart, scope: HTTPScope) -> None:
         super().__init__(app, scope)
-        self._held = ExitStack()
+        self.held: list[LetGo] = []
+        self.ends = _ends(scope)
+        self.shares_connection = scope["http_version"] not in ("1.0", "1.1")
+        self._nursery: trio.Nursery | None = None
         self._request_is_whole = trio.Event()
         self._response_is_sent = False
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Handle one request; whatever its view has left with ``at_end`` is let go of."""
+        watch: StallWatch = self.app.extensions[STALL_WATCH]
 
-        async def send_and_note_the_end(message: ASGISendEvent) -> None:
+        async def send_watched(message: ASGISendEvent) -> None:
             if message["type"] == "http.response.body" and not message.get("more_body", False):
                 with trio.move_on_after(LINGER_SECONDS):
                     await self._request_is_whole.wait()
                 self._response_is_sent = True
-            await send(message)
+            watch.begin(self)
+            try:
+                await send(message)
+            finally:
+                watch.end(self)
 
-        with self._held:
-            _at_end.set(self._held)  # the request's tasks inherit it
-            await super().__call__(receive, send_and_note_the_end)
+        try:
+            _current.set(self)  # the request's tasks inherit it
+            await super().__call__(receive, send_watched)
+        finally:
+            self._let_go(Cause.CLIENT_DISCONNECT)
 
     async def handle_messages(  # type: ignore[override]
         self, nursery: trio.Nursery, request: Request, receive: ASGIReceiveCallable
     ) -> None:
         """Feed the request's body to Quart and watch for the client's departure."""
+        self._nursery = nursery
         while True:
             message = await receive()
             if message["type"] == "http.request":
@@ -68,6 +86,24 @@ class HTTPConnection(TrioASGIHTTPConnection):
             elif message["type"] == "http.disconnect":
                 if not self._response_is_sent:
                     # At once: a send that the client does not take is not reached by a cancel.
-                    self._held.close()
-                    nursery.cancel_scope.cancel(reason="client_disconnect")
+                    self._let_go(Cause.CLIENT_DISCONNECT)
+                    nursery.cancel_scope.cancel(reason=Cause.CLIENT_DISCONNECT)
                 return
+
+    def give_up(self) -> None:
+        """Let go of the stream and cancel the request: its client takes nothing any more."""
+        self._let_go(Cause.CLIENT_STALLED)
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel(reason=Cause.CLIENT_STALLED)
+
+    def _let_go(self, cause: Cause) -> None:
+        while self.held:
+            self.held.pop()(cause)
+
+
+def _ends(scope: HTTPScope) -> Ends | None:
+    """Return the addresses of the request's connection; a unix socket has none."""
+    client, server = scope.get("client"), scope.get("server")
+    if client is None or server is None or server[1] is None:
+        return None
+    return (client[0], client[1]), (server[0], server[1])

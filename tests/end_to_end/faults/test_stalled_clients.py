@@ -1,0 +1,162 @@
+"""Clients that stop reading, and slow ones that only look as if they had."""
+
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+import trustme
+
+from tests.end_to_end.client import prompt
+from tests.end_to_end.faults.raw_clients import WINDOW, H2Client, body_of, connect, post
+from tests.end_to_end.processes import Server, Sim, running_server
+
+FLOOD = "sim?tps=0&tokens=1000000"
+"""More than the kernel's buffers, the replay buffer and Hypercorn's own will ever hold."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, shared_sim: Sim) -> Iterator[Server]:
+    path = tmp_path_factory.mktemp("stalled")
+    with running_server(
+        path, shared_sim.upstream("openai"), write_stall_timeout_s="1", log_level="info"
+    ) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def tls_server(
+    tmp_path_factory: pytest.TempPathFactory, shared_sim: Sim, authority: trustme.CA
+) -> Iterator[Server]:
+    path = tmp_path_factory.mktemp("stalled-tls")
+    certificate = authority.issue_cert("localhost", "127.0.0.1")
+    certificate.cert_chain_pems[0].write_to_path(path / "cert.pem")
+    certificate.private_key_pem.write_to_path(path / "key.pem")
+    options = ["--certfile", str(path / "cert.pem"), "--keyfile", str(path / "key.pem")]
+    with running_server(
+        path,
+        shared_sim.upstream("openai"),
+        options=options,
+        tls=context(authority),
+        write_stall_timeout_s="1",
+        log_level="info",
+    ) as server:
+        yield server
+
+
+def context(authority: trustme.CA, *protocols: str) -> ssl.SSLContext:
+    made = ssl.create_default_context()
+    authority.configure_trust(made)
+    made.set_alpn_protocols(list(protocols))
+    return made
+
+
+def read_to_the_end(sock: socket.socket) -> bytes:
+    """Read what is there until the server's close or reset."""
+    received = b""
+    try:
+        while piece := sock.recv(65_536):
+            received += piece
+    except (ConnectionResetError, ssl.SSLError):
+        pass
+    return received
+
+
+def assert_stalled(server: Server, sim: Sim, session: str) -> None:
+    """The stream has ended for its stall, and the upstream has been told."""
+    server.wait_for_log("stream_end", trace=session, cause="client_stalled", cleanup_done="True")
+    sim.wait_until_all_closed()
+    server.wait_until_idle()
+
+
+def test_a_client_that_stops_reading_is_dropped_and_its_upstream_closed(
+    server: Server, sim: Sim
+) -> None:
+    with connect(server, receive_buffer=4096) as sock:
+        sock.sendall(post(body_of("x", model=FLOOD), "stall-h1"))
+        assert sock.recv(100).startswith(b"HTTP/1.1 200")
+        assert_stalled(server, sim, "stall-h1")
+        assert b"[DONE]" not in read_to_the_end(sock)
+
+
+def test_the_same_over_tls(tls_server: Server, sim: Sim, authority: trustme.CA) -> None:
+    with connect(tls_server, context(authority, "http/1.1"), receive_buffer=4096) as sock:
+        sock.sendall(post(body_of("x", model=FLOOD), "stall-tls"))
+        assert sock.recv(100).startswith(b"HTTP/1.1 200")
+        assert_stalled(tls_server, sim, "stall-tls")
+
+
+def test_a_whole_http2_connection_that_stalls_ends_all_its_streams(
+    tls_server: Server, sim: Sim, authority: trustme.CA
+) -> None:
+    with connect(tls_server, context(authority, "h2"), receive_buffer=4096) as sock:
+        client = H2Client(sock, stream_window=WINDOW)
+        for number in range(3):
+            client.post(body_of("x", model=FLOOD), f"stall-h2-{number}")
+        for number in range(3):
+            assert_stalled(tls_server, sim, f"stall-h2-{number}")
+
+
+def test_one_stalled_http2_stream_leaves_its_siblings_alone(
+    tls_server: Server, sim: Sim, authority: trustme.CA
+) -> None:
+    """It alone has no window left: it ends; a sibling streams on, and a new one is answered."""
+    with connect(tls_server, context(authority, "h2")) as sock:
+        client = H2Client(sock, stream_window=65_535)
+        stalled = client.post(body_of("x", model=FLOOD), "stall-one")
+        sibling = client.post(body_of("x", model="sim?tps=20&tokens=60"), "sibling")
+        while sibling not in client.ended:
+            client.read_once()
+        assert b"[DONE]" in client.data[sibling]
+        assert client.data[sibling].count(b'"content":"w') > 10
+        assert_stalled(tls_server, sim, "stall-one")
+        assert len(client.data[stalled]) == 65_535
+        later = client.post(body_of("x", model="sim", max_tokens=2), "later")
+        while later not in client.ended:
+            client.read_once()
+        assert b"[DONE]" in client.data[later]
+
+
+async def test_a_stalled_client_delays_no_prompt_of_its_session(server: Server, sim: Sim) -> None:
+    """I3: the supersede does not wait for the stall to be found, nor for the reader."""
+    with connect(server, receive_buffer=4096) as sock:
+        sock.sendall(post(body_of("marker:stalled", model=FLOOD), "busy"))
+        assert sock.recv(100).startswith(b"HTTP/1.1 200")
+        await sim.wait_for("stalled", "first_byte")
+        with trio.fail_after(10):
+            answer = await prompt(server.url, "marker:next", session="busy", model="sim")
+        assert answer.is_complete
+        kinds = [(event["marker"], event["kind"]) for event in sim.get("events")["events"]]
+        assert kinds.index(("stalled", "closed")) < kinds.index(("next", "arrival"))
+    server.wait_for_log("stream_end", trace="busy", cause="superseded")
+
+
+def test_a_slow_reader_is_served_to_the_end(server: Server, sim: Sim) -> None:
+    """One write takes several times the stall timeout, but bytes are taken all the while.
+
+    With megabytes in its send buffer, the kernel takes nothing more from the server until a third
+    of them is gone; a stall that was told by the duration of a write alone would be found here.
+    """
+    model = "sim?tps=0&tokens=600000"
+    with connect(server, receive_buffer=4096) as sock:
+        sock.sendall(post(body_of("x", model=model), "slow"))
+        received = bytearray()
+        pause_at = 0
+        while b"data: [DONE]\n\n" not in received[-100:]:
+            piece = sock.recv(4096)
+            assert piece, "the server closed"
+            received += piece
+            if len(received) > pause_at:
+                time.sleep(0.1)
+                pause_at = len(received) + 30_000
+    assert len(received) > 4_000_000
+    assert received.count(b"[DONE]") == 1
+    server.wait_for_log("stream_end", trace="slow", cause="completed")
