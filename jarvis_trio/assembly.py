@@ -28,6 +28,8 @@ from jarvis_trio.providers.openai_compatible import OpenAICompatibleProvider
 from jarvis_trio.providers.simulated import SimulatedProvider, parse_simulated
 from jarvis_trio.web.app import JarvisApp, build_web
 from jarvis_trio.web.auth import Keys
+from jarvis_trio.web.drain import Drain
+from jarvis_trio.web.hypercorn_watch import begin_drain_when_told
 from jarvis_trio.web.stall_watch import StallWatch
 
 OLLAMA_PORT = 11434
@@ -64,11 +66,12 @@ def assemble(settings: Settings, provider: Provider, bus: EventBus) -> JarvisApp
     sessions = Sessions(provider, limits, Admission(settings.max_streams), bus, metrics)
     metrics.watch_live(lambda: len(sessions.streams))
     stall_watch = StallWatch(settings.write_stall_timeout_s)
-    app = build_web(settings, sessions, stall_watch, metrics)
+    drain = Drain(sessions, settings.graceful_timeout_s)
+    app = build_web(settings, sessions, stall_watch, drain, metrics)
 
     @app.before_serving
     async def start() -> None:
-        await app.nursery.start(run_services, sessions, stall_watch)
+        await app.nursery.start(run_services, sessions, stall_watch, drain)
         app.nursery.start_soon(introduce, settings, provider, name="introduce")
 
     @app.after_serving
@@ -81,12 +84,15 @@ def assemble(settings: Settings, provider: Provider, bus: EventBus) -> JarvisApp
 async def run_services(
     sessions: Sessions,
     stall_watch: StallWatch,
+    drain: Drain,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run what the application lives by, for as long as there are sessions."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stall_watch.run, name="stall watch")
+        nursery.start_soon(drain.run, name="drain")
+        nursery.start_soon(begin_drain_when_told, drain, name="hypercorn watch")
         await sessions.run(task_status=task_status)
         nursery.cancel_scope.cancel(reason="the server is shut down")
 

@@ -34,6 +34,9 @@ REPLAY_LIMIT_BYTES = 256 * 1024
 LINGER_SECONDS = 10.0
 """How long a client that is refused may go on sending, so that it gets to read why."""
 
+LINGER_WHILE_DRAINING_SECONDS = 0.5
+"""The same while the server shuts down."""
+
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Every setting there is. The README's table is checked against this class."""
@@ -67,7 +70,6 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 WITHOUT_EFFECT_YET = (
-    "graceful_timeout_s",
     "max_queue",
     "upstream_concurrency",
     "upstream_retries",

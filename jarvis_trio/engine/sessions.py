@@ -66,6 +66,7 @@ class Sessions:
         self.provider = provider
         self.bus = bus
         self.streams: set[LiveStream] = set()
+        self.is_draining = False
         self._limits = limits
         self._metrics = metrics
         self._admission = admission
@@ -81,11 +82,7 @@ class Sessions:
                 self._nursery = nursery
                 task_status.started()
                 await self._closing.wait()
-                streams = list(self.streams)
-                for stream in streams:
-                    stream.cancel(Cause.SHUTDOWN)
-                for stream in streams:
-                    await stream.released.wait()
+                await self.end_all()
                 # What is left tells subscribers how the streams ended.
                 nursery.cancel_scope.deadline = (
                     trio.current_time() + self._limits.cleanup_timeout_seconds
@@ -95,11 +92,29 @@ class Sessions:
             self.bus.close()
             self._closed.set()
 
+    def refuse_prompts(self) -> None:
+        """Take no more prompts; what lives goes on."""
+        self.is_draining = True
+
+    async def wait_until_idle(self) -> None:
+        """Wait until every stream has ended by itself."""
+        while self.streams:
+            await next(iter(self.streams)).released.wait()
+
+    async def end_all(self) -> None:
+        """End every stream with ``server_shutdown``; bounded by ``cleanup_timeout``."""
+        streams = list(self.streams)
+        for stream in streams:
+            stream.cancel(Cause.SHUTDOWN)
+        for stream in streams:
+            await stream.released.wait()
+
     async def close(self) -> None:
         """Take no more prompts, end every stream with ``server_shutdown``, and wait for it.
 
         Bounded, also where a callback or a provider shields itself for ever.
         """
+        self.refuse_prompts()
         self._closing.set()
         with trio.move_on_after(2 * self._limits.cleanup_timeout_seconds):
             await self._closed.wait()
@@ -110,7 +125,7 @@ class Sessions:
         Resources: the caller must ``attach()`` before it awaits, or nobody reads.
         Errors: OverloadedError, ServerShutdownError.
         """
-        if self._nursery is None or self._closing.is_set():
+        if self._nursery is None or self.is_draining:
             raise ServerShutdownError("the server is shutting down", retry_after=1.0)
         decision = decide(policy)
         stream = LiveStream(prompt, self._limits.replay_limit_bytes, self._start_watching)

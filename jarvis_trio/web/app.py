@@ -11,7 +11,8 @@ from jarvis_trio.errors import JarvisError
 from jarvis_trio.observe.metrics import Metrics
 from jarvis_trio.web import errors
 from jarvis_trio.web.auth import Keys, check_host
-from jarvis_trio.web.connection import STALL_WATCH, HTTPConnection
+from jarvis_trio.web.connection import DRAIN, STALL_WATCH, HTTPConnection
+from jarvis_trio.web.drain import Drain
 from jarvis_trio.web.openai_routes import OpenAIRoutes, trace_of
 from jarvis_trio.web.ops_routes import OpsRoutes
 from jarvis_trio.web.stall_watch import StallWatch
@@ -24,11 +25,16 @@ class JarvisApp(QuartTrio):
 
 
 def build_web(
-    settings: Settings, sessions: Sessions, stall_watch: StallWatch, metrics: Metrics
+    settings: Settings,
+    sessions: Sessions,
+    stall_watch: StallWatch,
+    drain: Drain,
+    metrics: Metrics,
 ) -> JarvisApp:
     """Return the application. It neither starts nor stops what it is given: assembly does."""
     app = JarvisApp("jarvis_trio", static_folder=None)
     app.extensions[STALL_WATCH] = stall_watch
+    app.extensions[DRAIN] = drain
     # An address is what it is: no redirects, which would name a wrong scheme behind TLS.
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = False

@@ -16,17 +16,22 @@ from contextvars import ContextVar
 
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, HTTPScope
-from quart import Quart
+from quart import Quart, request
 from quart.wrappers import Request
 from quart_trio.asgi import TrioASGIHTTPConnection
 
-from jarvis_trio.config import LINGER_SECONDS
+from jarvis_trio.config import LINGER_SECONDS, LINGER_WHILE_DRAINING_SECONDS
+from jarvis_trio.errors import ServerShutdownError
 from jarvis_trio.events import Cause
+from jarvis_trio.web.drain import Drain
 from jarvis_trio.web.peer_sockets import Ends
 from jarvis_trio.web.stall_watch import StallWatch
 
 STALL_WATCH = "jarvis_trio.stall_watch"
 """Where the application keeps its :class:`StallWatch`, among Quart's ``extensions``."""
+
+DRAIN = "jarvis_trio.drain"
+"""Where the application keeps its :class:`Drain`, likewise."""
 
 LetGo = Callable[[Cause], None]
 
@@ -38,6 +43,18 @@ def at_end(let_go: LetGo) -> None:
     _current.get().held.append(let_go)
 
 
+async def receive_body() -> bytes:
+    """Return the whole body of the current request.
+
+    Errors: ServerShutdownError when the server drains while the client is still sending, and
+    Quart's own for a body that is too large or too slow.
+    """
+    with _current.get().receiving:
+        body: bytes = await request.get_data(cache=False, as_text=False, parse_form_data=False)
+        return body
+    raise ServerShutdownError("the server is shutting down", retry_after=1.0)
+
+
 class HTTPConnection(TrioASGIHTTPConnection):
     """Quart-Trio's request task; see the module's text for what is different."""
 
@@ -46,6 +63,7 @@ class HTTPConnection(TrioASGIHTTPConnection):
         self.held: list[LetGo] = []
         self.ends = _ends(scope)
         self.shares_connection = scope["http_version"] not in ("1.0", "1.1")
+        self.receiving = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
         self._request_is_whole = trio.Event()
         self._response_is_sent = False
@@ -53,10 +71,12 @@ class HTTPConnection(TrioASGIHTTPConnection):
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Handle one request; whatever its view has left with ``at_end`` is let go of."""
         watch: StallWatch = self.app.extensions[STALL_WATCH]
+        drain: Drain = self.app.extensions[DRAIN]
 
         async def send_watched(message: ASGISendEvent) -> None:
             if message["type"] == "http.response.body" and not message.get("more_body", False):
-                with trio.move_on_after(LINGER_SECONDS):
+                linger = LINGER_WHILE_DRAINING_SECONDS if drain.begun.is_set() else LINGER_SECONDS
+                with trio.move_on_after(linger):
                     await self._request_is_whole.wait()
                 self._response_is_sent = True
             watch.begin(self)
@@ -65,10 +85,12 @@ class HTTPConnection(TrioASGIHTTPConnection):
             finally:
                 watch.end(self)
 
+        drain.enter(self)
         try:
             _current.set(self)  # the request's tasks inherit it
             await super().__call__(receive, send_watched)
         finally:
+            drain.leave(self)
             self._let_go(Cause.CLIENT_DISCONNECT)
 
     async def handle_messages(  # type: ignore[override]
@@ -89,6 +111,10 @@ class HTTPConnection(TrioASGIHTTPConnection):
                     self._let_go(Cause.CLIENT_DISCONNECT)
                     nursery.cancel_scope.cancel(reason=Cause.CLIENT_DISCONNECT)
                 return
+
+    def stop_receiving(self) -> None:
+        """Answer at once, if the request is still being sent."""
+        self.receiving.cancel(reason="the server is shutting down")
 
     def give_up(self) -> None:
         """Let go of the stream and cancel the request: its client takes nothing any more."""

@@ -33,8 +33,8 @@ async def _read_and_stop_the_idle_timer(self: TCPServer) -> None:
 async def _push_and_wait_for_room(self: StreamBuffer, data: bytes) -> None:
     await _push(self, data)
     while len(self.buffer) >= BUFFER_HIGH_WATER:
-        await self._paused.clear()  # noqa: SLF001 - see above
-        await self._paused.wait()  # noqa: SLF001 - see above
+        await self._paused.clear()
+        await self._paused.wait()
 
 
 def mend_hypercorn() -> None:

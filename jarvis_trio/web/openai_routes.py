@@ -20,7 +20,7 @@ from jarvis_trio.engine.stream import LiveStream, Prompt
 from jarvis_trio.errors import MediaTypeError, ModelNotFoundError, RequestError
 from jarvis_trio.events import Cause, Model
 from jarvis_trio.web.auth import Keys
-from jarvis_trio.web.connection import at_end
+from jarvis_trio.web.connection import at_end, receive_body
 from jarvis_trio.web.response_body import StreamBody
 from jarvis_trio.wire.openai.frames import (
     PING,
@@ -60,7 +60,7 @@ class OpenAIRoutes:
         )
         _check_on_disconnect()
         _check_media_type()
-        body = await request.get_data(cache=False, as_text=False, parse_form_data=False)
+        body = await receive_body()
         if len(body) > DECODE_ON_THE_LOOP_BYTES:
             chat = await trio.to_thread.run_sync(decode_chat_request, body, abandon_on_cancel=True)
         else:

@@ -34,6 +34,8 @@ class OpsRoutes:
     async def readyz(self) -> Response:
         """GET /readyz: prompts would be answered; 503 with the reason when not."""
         provider = self._sessions.provider
+        if self._sessions.is_draining:
+            return _json({"status": "draining", "reason": "the server is shutting down"}, 503)
         reason = None
         try:
             with trio.fail_after(self._upstream_timeout_s):

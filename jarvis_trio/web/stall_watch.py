@@ -7,7 +7,7 @@ to its end, an HTTP/2 client withholds the permission to go on with that one str
 request is cancelled.
 """
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 import trio
@@ -34,6 +34,14 @@ class Sending(Protocol):
         ...
 
 
+class _Seen(NamedTuple):
+    """What is known of a connection with a slow ``send``."""
+
+    first: float
+    standing_since: float
+    taken: int
+
+
 class StallWatch:
     """Knows every ``send`` under way, oldest first. Run it in the application's nursery."""
 
@@ -41,7 +49,7 @@ class StallWatch:
         self._timeout_seconds = timeout_seconds
         self._look_seconds = timeout_seconds / LOOKS_PER_TIMEOUT
         self._under_way: dict[Sending, float] = {}
-        self._progress: dict[Ends, tuple[int, float]] = {}
+        self._seen: dict[Ends, _Seen] = {}
         self._news = trio.Event()
 
     def begin(self, sending: Sending) -> None:
@@ -58,7 +66,7 @@ class StallWatch:
         """Look at every ``send`` that takes long, until cancelled."""
         while True:
             if not self._under_way:
-                self._progress.clear()
+                self._seen.clear()
                 self._news = trio.Event()
                 await self._news.wait()
             await trio.sleep(self._look_seconds)
@@ -67,31 +75,32 @@ class StallWatch:
     def _look(self, now: float) -> None:
         long_since = now - self._look_seconds
         slow = [sending for sending, began in self._under_way.items() if began <= long_since]
-        if not slow:
-            self._progress.clear()
-            return
-        self._note_progress({sending.ends for sending in slow if sending.ends is not None}, now)
-        latest = now - self._timeout_seconds
-        overdue = [sending for sending in slow if self._under_way[sending] <= latest]
-        still = {
-            sending.ends
-            for sending in overdue
-            if sending.ends is not None and self._progress[sending.ends][1] <= latest
-        }
-        for sending in overdue:
-            if sending.ends in still or sending.shares_connection:
+        self._observe({sending.ends for sending in slow if sending.ends is not None}, now)
+        # Looks come in a grid: half of one more or less must not decide.
+        latest = now - self._timeout_seconds + self._look_seconds / 2
+        standing = {ends for ends, seen in self._seen.items() if seen.standing_since <= latest}
+        for sending in slow:
+            seen = self._seen.get(sending.ends) if sending.ends is not None else None
+            is_watched_for_long = seen is not None and seen.first <= latest
+            is_overdue = self._under_way[sending] <= latest
+            if sending.ends in standing or (
+                sending.shares_connection and is_overdue and is_watched_for_long
+            ):
                 self.end(sending)
                 sending.give_up()
-        if still:
-            shut_down(still)
+        if standing:
+            shut_down(standing)
 
-    def _note_progress(self, connections: set[Ends], now: float) -> None:
-        """Remember since when each of them has taken nothing."""
+    def _observe(self, connections: set[Ends], now: float) -> None:
+        """Note of each connection since when it is watched, and since when it stands still."""
         taken = acknowledged_bytes(connections)
-        before = self._progress
-        self._progress = {}
+        before, self._seen = self._seen, {}
         for ends in connections:
             count = taken.get(ends, 0)
             known = before.get(ends)
-            since = known[1] if known is not None and known[0] == count else now
-            self._progress[ends] = (count, since)
+            if known is None:
+                self._seen[ends] = _Seen(now, now, count)
+            elif known.taken != count:
+                self._seen[ends] = _Seen(known.first, now, count)
+            else:
+                self._seen[ends] = known

@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,10 @@ class Server:
         pid = self.process.pid
         text = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii")
         return [Path(f"/proc/{child}") for child in text.split()]
+
+    def descriptors(self) -> int:
+        """Count the open descriptors of the workers."""
+        return sum(len(list((child / "fd").iterdir())) for child in self.children())
 
     def events(self, trace: str) -> list[str]:
         """Return the names of the events of one request."""
@@ -105,11 +109,12 @@ def running_server(
         "PYTHONPATH": str(ROOT),
         "JARVIS_UPSTREAM": upstream,
         "JARVIS_LOG_LEVEL": "debug",
+        "JARVIS_GRACEFUL_TIMEOUT_S": "1",
         "JARVIS_LOG_FILE": str(tmp_path / "logs" / f"system-{port}.log"),
         **{f"JARVIS_{name.upper()}": value for name, value in settings.items()},
     }
     command = [sys.executable, "-X", "dev", "-m", "hypercorn", "-c", str(ROOT / "hypercorn.toml")]
-    command += ["-b", f"127.0.0.1:{port}", "--graceful-timeout", "2", *options]
+    command += ["-b", f"127.0.0.1:{port}", "--graceful-timeout", "4", *options]
     command.append("jarvis_trio.asgi:app")
     console = tmp_path / f"console-{port}.txt"
     with console.open("wb") as output:
@@ -182,6 +187,14 @@ def running_sim(*options: str) -> Iterator[Sim]:
         process.stderr.close()
     assert not complaints, complaints
     assert exit_code == 0
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait, bounded, until another process has come to a state."""
+    deadline = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def wait_until_up(

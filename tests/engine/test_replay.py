@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from jarvis_trio.engine.replay import Reader, ReplayBuffer
+from jarvis_trio.events import Cause
 
 
 class Abandoned:
@@ -15,7 +16,7 @@ class Abandoned:
     def __init__(self) -> None:
         self.times = 0
 
-    def __call__(self) -> None:
+    def __call__(self, _: Cause) -> None:
         self.times += 1
 
 
