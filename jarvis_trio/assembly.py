@@ -141,7 +141,7 @@ def build_provider(settings: Settings, environ: Mapping[str, str]) -> Provider:
         if kind == "openai":
             return OpenAICompatibleProvider(rest, settings.upstream_key, settings.connect_timeout_s)
     raise ConfigError(
-        f"JARVIS_UPSTREAM={settings.upstream} cannot be used; write auto, simulated:, "
+        f"JARVIS_UPSTREAM={kind}:… cannot be used; write auto, simulated:, "
         "ollama:http://127.0.0.1:11434 or openai:http://127.0.0.1:8080/v1"
     )
 

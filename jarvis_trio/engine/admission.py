@@ -16,18 +16,17 @@ class Admission:
         self.max_streams = max_streams
         self.taken = 0
 
-    def take(self) -> None:
-        """Take a place. *Errors:* OverloadedError when all are taken."""
+    def check(self) -> None:
+        """See that a place is free. *Errors:* OverloadedError when all are taken."""
         if self.taken >= self.max_streams:
             raise OverloadedError(
                 f"{self.max_streams} answers are being made, which is all this server admits; "
                 "try again shortly",
                 retry_after=RETRY_AFTER_SECONDS,
             )
-        self.taken += 1
 
-    def take_for_quarantined(self) -> None:
-        """Count a stream that overran its cleanup: it is still there, whatever the limit."""
+    def take(self) -> None:
+        """Take a place, also beyond the limit: a quarantined stream is there, whatever it says."""
         self.taken += 1
 
     def give_back(self) -> None:

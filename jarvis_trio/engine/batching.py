@@ -78,6 +78,8 @@ class Batcher:
         for delta in deltas:
             if isinstance(delta, (Text, Reasoning)):
                 text = delta.text
+                if not text:
+                    continue
                 self._pending_bytes += len(text) if text.isascii() else len(text.encode())
                 self._pending.append(delta)
             elif isinstance(delta, (Finish, Usage)):

@@ -22,7 +22,7 @@ class GrowingAnswer:
         self.pieces = 0
         self._text: list[str] = []
         self._reasoning: list[str] = []
-        self._tool_calls: dict[int, ToolCall] = {}
+        self._tool_calls: dict[int, list[ToolCall]] = {}
 
     def add(self, deltas: Iterable[Text | Reasoning | ToolCall]) -> None:
         """Take in what is about to be framed."""
@@ -47,19 +47,24 @@ class GrowingAnswer:
         return Completion(
             text="".join(self._text),
             reasoning="".join(self._reasoning),
-            tool_calls=tuple(self._tool_calls[index] for index in sorted(self._tool_calls)),
+            tool_calls=tuple(
+                _joined(self._tool_calls[index]) for index in sorted(self._tool_calls)
+            ),
             finish_reason=self.finish_reason,
             usage=self.usage,
         )
 
     def _add_tool_call(self, piece: ToolCall) -> None:
-        so_far = self._tool_calls.get(piece.index)
-        if so_far is None:
-            self._tool_calls[piece.index] = piece
-            return
-        self._tool_calls[piece.index] = ToolCall(
-            index=piece.index,
-            id=so_far.id or piece.id,
-            name=so_far.name or piece.name,
-            arguments=so_far.arguments + piece.arguments,
-        )
+        if piece.index in self._tool_calls:
+            self._tool_calls[piece.index].append(piece)
+        else:
+            self._tool_calls[piece.index] = [piece]
+
+
+def _joined(pieces: list[ToolCall]) -> ToolCall:
+    return ToolCall(
+        index=pieces[0].index,
+        id=next((piece.id for piece in pieces if piece.id), None),
+        name=next((piece.name for piece in pieces if piece.name), None),
+        arguments="".join(piece.arguments for piece in pieces),
+    )

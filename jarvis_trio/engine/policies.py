@@ -49,12 +49,12 @@ def parse_policy(text: str) -> Policy:
     return policy
 
 
-def decide(policy: Policy) -> Decision:
-    """Decide for a prompt whose session may have a live stream and a waiting one.
+def decide(policy: Policy, *, has_live: bool, waiting: int) -> Decision:
+    """Decide for a prompt whose session has a live stream or not, and so many that wait.
 
     1. ``interrupt``: the newest prompt wins. The live stream is cancelled; a prompt that still
        waits for an older one to unwind never starts.
     """
     if policy is not Policy.INTERRUPT:
         raise NotImplementedError(policy)
-    return Decision(cancel_live=True, cancel_waiting=True)
+    return Decision(cancel_live=has_live, cancel_waiting=waiting > 0)

@@ -118,6 +118,8 @@ async def generate(
                 stream.fail(_too_slow(stream, provider, limits))
         except JarvisError as error:
             stream.fail(error)
+        except trio.BrokenResourceError:
+            return  # the batcher was cancelled, and we are; a provider may have shielded itself
         except Exception:
             stream.log.exception("stream_crashed", phase=str(stream.phase))
             stream.fail(JarvisError("the server failed while it made this answer; see its log"))

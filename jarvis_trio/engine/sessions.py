@@ -112,12 +112,14 @@ class Sessions:
     async def close(self) -> None:
         """Take no more prompts, end every stream with ``server_shutdown``, and wait for it.
 
-        Bounded, also where a callback or a provider shields itself for ever.
+        Bounded, also where a callback or a provider shields itself for ever: then :meth:`run`
+        stays until that lets go, as no task can be left behind.
         """
         self.refuse_prompts()
         self._closing.set()
         with trio.move_on_after(2 * self._limits.cleanup_timeout_seconds):
             await self._closed.wait()
+        self.bus.close()
 
     def submit(self, prompt: Prompt, policy: Policy = Policy.INTERRUPT) -> LiveStream:
         """Accept a prompt and start its stream. Sync, so arrival order is what counts.
@@ -127,25 +129,24 @@ class Sessions:
         """
         if self._nursery is None or self.is_draining:
             raise ServerShutdownError("the server is shutting down", retry_after=1.0)
-        decision = decide(policy)
+        key = (prompt.owner, prompt.session_id)
+        session = self._sessions.get(key)
+        if session is None:
+            self._admission.check()
+        holder, waiting = (None, None) if session is None else (session.holder, session.waiting)
+        decision = decide(policy, has_live=holder is not None, waiting=0 if waiting is None else 1)
         stream = LiveStream(prompt, self._limits.replay_limit_bytes, self._start_watching)
-        session = self._session(prompt)  # last: what raises above must not leave a place taken
-        if decision.cancel_waiting and session.waiting is not None:
-            session.waiting.cancel(Cause.SUPERSEDED, superseded_by(stream))
-        if decision.cancel_live and session.holder is not None:
-            session.holder.cancel(Cause.SUPERSEDED, superseded_by(stream))
+        if session is None:  # nothing that can raise comes after this
+            self._admission.take()
+            session = self._sessions[key] = Session(*key)
+        if decision.cancel_waiting and waiting is not None:
+            waiting.cancel(Cause.SUPERSEDED, superseded_by(stream))
+        if decision.cancel_live and holder is not None:
+            holder.cancel(Cause.SUPERSEDED, superseded_by(stream))
         session.waiting = stream
         self.streams.add(stream)
         self._nursery.start_soon(self._live, session, stream, name=f"stream {stream.id}")
         return stream
-
-    def _session(self, prompt: Prompt) -> Session:
-        key = (prompt.owner, prompt.session_id)
-        session = self._sessions.get(key)
-        if session is None:
-            self._admission.take()
-            session = self._sessions[key] = Session(*key)
-        return session
 
     async def _live(self, session: Session, stream: LiveStream) -> None:
         """Hold one stream from its place in the line until everything of it is gone."""
@@ -163,6 +164,7 @@ class Sessions:
         """Wait until the predecessor's tree has unwound, or has had its time."""
         while (holder := session.holder) is not None:
             await holder.released.wait()
+            await trio.lowlevel.checkpoint_if_cancelled()
             if holder.finished.is_set():
                 holder.log.info("prev_stream_finished_cleanly")
         # Superseded before our first step: never start. From here to the last line no await.
@@ -181,7 +183,7 @@ class Sessions:
         if cancelled.finished.is_set():
             return
         cancelled.quarantined = True
-        self._admission.take_for_quarantined()
+        self._admission.take()
         self._metrics.quarantined.inc()
         cancelled.log.error("prev_stream_timeout_on_cancel", phase=str(cancelled.phase))
         cancelled.conclude()

@@ -159,7 +159,7 @@ class LiveStream:
     def fail(self, error: JarvisError) -> None:
         """Note why the upstream gave no whole answer; a cause that is already there stays."""
         if self.cause is None:
-            self.error = error
+            self.error = error.with_traceback(None)  # its frames hold the stream
             self.cause = _cause_of(error)
             self.log.warning(
                 "stream_failed", code=error.code, phase=str(self.phase), error=error.summary

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from jarvis_trio.errors import UpstreamError
 from jarvis_trio.events import ChatRequest, Model
-from jarvis_trio.providers.upstream import Upstream, UpstreamAnswer
+from jarvis_trio.providers.upstream import Upstream, UpstreamAnswer, default_of
 from jarvis_trio.wire.ollama import ChatDecoder, decode_models, encode_chat
 
 
@@ -27,9 +27,9 @@ class OllamaProvider:
             yield answer
 
     async def models(self) -> list[Model]:
-        """List the models that have been pulled, the last used first."""
+        """List the models that have been pulled, the last pulled first."""
         models = await self._upstream.models("api/tags", decode_models)
-        self.default_model = models[0].id if models else None
+        self.default_model = default_of(models, self.default_model)
         return models
 
     async def _first_model(self) -> str:

@@ -1,16 +1,21 @@
 """Whatever speaks OpenAI's format: llama.cpp, vLLM, LM Studio, hosted models."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
+import trio
 from msgspec.structs import replace
 
+from jarvis_trio.errors import UpstreamError
 from jarvis_trio.events import ChatRequest, Model
-from jarvis_trio.providers.upstream import Upstream, UpstreamAnswer
+from jarvis_trio.providers.upstream import Upstream, UpstreamAnswer, default_of
 from jarvis_trio.wire.openai.upstream import ChatDecoder, decode_models, encode_chat_request
 
 LLAMA_CPP = "llamacpp"
 """Who owns the models that llama.cpp's own server lists."""
+
+
+GET_TO_KNOW_SECONDS = 1.0
 
 
 class OpenAICompatibleProvider:
@@ -20,16 +25,15 @@ class OpenAICompatibleProvider:
         self._upstream = Upstream("openai", base_url, key, connect_timeout_seconds)
         self.name = self._upstream.name
         self.default_model: str | None = None
-        self._is_llama_cpp = False
+        self._is_llama_cpp: bool | None = None
 
     @asynccontextmanager
     async def chat(self, request: ChatRequest) -> AsyncIterator[UpstreamAnswer]:
         """Ask for an answer; see :class:`jarvis_trio.providers.base.Provider`."""
+        if self._is_llama_cpp is None:
+            await self._get_to_know()
+        # Many servers do not mind a request without a model; the others say so.
         model = request.model or self.default_model
-        if model is None:
-            # Many servers do not mind a request without a model; the others say so.
-            models = await self.models()
-            model = models[0].id if models else None
         if self._is_llama_cpp:
             # A llama.cpp that reads a long prompt notices only when it writes that we have gone:
             # with progress reports it writes during prefill, and a cancel frees it in a second.
@@ -40,9 +44,14 @@ class OpenAICompatibleProvider:
         ) as answer:
             yield answer
 
+    async def _get_to_know(self) -> None:
+        """List the models once, if that can be had quickly; the chat itself says what is wrong."""
+        with trio.move_on_after(GET_TO_KNOW_SECONDS), suppress(UpstreamError):
+            await self.models()
+
     async def models(self) -> list[Model]:
         """List the upstream's models, as it orders them."""
         models = await self._upstream.models("models", decode_models)
-        self.default_model = models[0].id if models else None
+        self.default_model = default_of(models, self.default_model)
         self._is_llama_cpp = any(model.owned_by == LLAMA_CPP for model in models)
         return models

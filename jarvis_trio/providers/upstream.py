@@ -4,6 +4,7 @@ Above: one provider per format, which says where to post and how to decode. Belo
 Here httpx's errors and HTTP's statuses become our errors, and nowhere else.
 """
 
+import errno
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -14,6 +15,7 @@ from jarvis_trio.errors import (
     ConfigError,
     JarvisError,
     ModelNotFoundError,
+    OverloadedError,
     UpstreamBusyError,
     UpstreamEOFError,
     UpstreamError,
@@ -83,7 +85,7 @@ class Upstream:
         self._client = httpx.AsyncClient(
             base_url=url,
             headers=headers,
-            transport=TrioTransport(),
+            transport=TrioTransport(is_secure=url.scheme == "https"),
             trust_env=False,
             # One conversation's cookies are none of the next one's business.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
@@ -154,11 +156,13 @@ class Upstream:
             return said
         return said.replace(self._key, "…")
 
-    def transport_error(self, error: httpx.HTTPError) -> UpstreamError:
+    def transport_error(self, error: httpx.HTTPError) -> JarvisError:
         """Return httpx's error as ours."""
         match error:
             case httpx.TimeoutException():
                 return UpstreamTimeoutError(f"{self.name} could not be reached in time (connect)")
+            case httpx.ConnectError() if _is_out_of_descriptors(error):
+                return OverloadedError("this server has no descriptors left", retry_after=1.0)
             case httpx.ConnectError():
                 return UpstreamError(f"{self.name} cannot be reached: {error}")
             case httpx.RemoteProtocolError() | httpx.ReadError():
@@ -199,14 +203,32 @@ class Upstream:
                 return UpstreamError(f"{self.name} answered with status {status}", said=said)
 
 
+def default_of(models: list[Model], so_far: str | None) -> str | None:
+    """Return the model for requests without one: the same as before, as long as it is there."""
+    names = [model.id for model in models]
+    return so_far if so_far in names else next(iter(names), None)
+
+
 def _checked(base_url: str) -> httpx.URL:
     try:
         url = httpx.URL(base_url)
     except httpx.InvalidURL as error:
-        raise ConfigError(f"{base_url} is not the address of a model server: {error}") from error
+        raise ConfigError(f"JARVIS_UPSTREAM holds no address of a model server: {error}") from error
     if not url.host or "%" in url.host or not 0 < (url.port or 80) < 65536:
-        raise ConfigError(f"{base_url} is not the address of a model server")
+        raise ConfigError("JARVIS_UPSTREAM holds no address of a model server")
     return url
+
+
+def _is_out_of_descriptors(error: BaseException | None) -> bool:
+    """Say whether it is our own limit that stands between us and the upstream."""
+    while error is not None:
+        inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+        if any(map(_is_out_of_descriptors, inner)):
+            return True
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            return True
+        error = error.__cause__
+    return False
 
 
 async def _forget_redirect(response: httpx.Response) -> None:

@@ -21,11 +21,12 @@ from quart.wrappers import Request
 from quart_trio.asgi import TrioASGIHTTPConnection
 
 from jarvis_trio.config import LINGER_SECONDS, LINGER_WHILE_DRAINING_SECONDS
-from jarvis_trio.errors import ServerShutdownError
+from jarvis_trio.errors import RequestError, ServerShutdownError
 from jarvis_trio.events import Cause
 from jarvis_trio.web.drain import Drain
 from jarvis_trio.web.peer_sockets import Ends
 from jarvis_trio.web.stall_watch import StallWatch
+from jarvis_trio.wire.openai.frames import encode_error
 
 STALL_WATCH = "jarvis_trio.stall_watch"
 """Where the application keeps its :class:`StallWatch`, among Quart's ``extensions``."""
@@ -66,6 +67,7 @@ class HTTPConnection(TrioASGIHTTPConnection):
         self.receiving = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
         self._request_is_whole = trio.Event()
+        self._response_has_begun = False
         self._response_is_sent = False
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
@@ -74,6 +76,7 @@ class HTTPConnection(TrioASGIHTTPConnection):
         drain: Drain = self.app.extensions[DRAIN]
 
         async def send_watched(message: ASGISendEvent) -> None:
+            self._response_has_begun = True
             if message["type"] == "http.response.body" and not message.get("more_body", False):
                 linger = LINGER_WHILE_DRAINING_SECONDS if drain.begun.is_set() else LINGER_SECONDS
                 with trio.move_on_after(linger):
@@ -89,9 +92,17 @@ class HTTPConnection(TrioASGIHTTPConnection):
         try:
             _current.set(self)  # the request's tasks inherit it
             await super().__call__(receive, send_watched)
+        except UnreadableRequestError as error:
+            await _refuse(error, send)
         finally:
             drain.leave(self)
             self._let_go(Cause.CLIENT_DISCONNECT)
+
+    def _create_request_from_scope(self, send: ASGISendCallable) -> Request:
+        try:
+            return super()._create_request_from_scope(send)
+        except ValueError as error:
+            raise UnreadableRequestError("the address of this request cannot be read") from error
 
     async def handle_messages(  # type: ignore[override]
         self, nursery: trio.Nursery, request: Request, receive: ASGIReceiveCallable
@@ -101,7 +112,8 @@ class HTTPConnection(TrioASGIHTTPConnection):
         while True:
             message = await receive()
             if message["type"] == "http.request":
-                request.body.append(message.get("body", b""))
+                if not self._response_has_begun:  # what comes later is thrown away
+                    request.body.append(message.get("body", b""))
                 if not message.get("more_body", False):
                     request.body.set_complete()
                     self._request_is_whole.set()
@@ -125,6 +137,16 @@ class HTTPConnection(TrioASGIHTTPConnection):
     def _let_go(self, cause: Cause) -> None:
         while self.held:
             self.held.pop()(cause)
+
+
+class UnreadableRequestError(RequestError):
+    """Not even a request could be made of what came: no view will answer it."""
+
+
+async def _refuse(error: RequestError, send: ASGISendCallable) -> None:
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": encode_error(error), "more_body": False})
 
 
 def _ends(scope: HTTPScope) -> Ends | None:

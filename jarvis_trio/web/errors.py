@@ -26,6 +26,9 @@ log = structlog.get_logger("jarvis_trio")
 
 async def respond(error: JarvisError) -> Response:
     """Return the response that tells a client of ``error``."""
+    # Its frames hold the request and the stream, which may hold the error: a cycle of megabytes.
+    error.with_traceback(None)
+    error.__cause__ = error.__context__ = None
     return _response(error)
 
 

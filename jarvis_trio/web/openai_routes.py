@@ -65,9 +65,7 @@ class OpenAIRoutes:
             chat = await trio.to_thread.run_sync(decode_chat_request, body, abandon_on_cancel=True)
         else:
             chat = decode_chat_request(body)
-        # Nothing of a client that has gone meanwhile reaches the upstream.
-        await trio.lowlevel.checkpoint_if_cancelled()
-        model = chat.model or self._sessions.provider.default_model or UNKNOWN_MODEL
+        model = chat.model or await self._default_model()
         created = int(time.time())
         prompt = Prompt(
             chat,
@@ -78,6 +76,8 @@ class OpenAIRoutes:
                 ChatChunkEncoder, model=model, created=created, include_usage=chat.include_usage
             ),
         )
+        # Nothing of a client that has gone meanwhile reaches the upstream.
+        await trio.lowlevel.checkpoint_if_cancelled()
         stream = self._sessions.submit(prompt, policy)
         reader = stream.attach()
         at_end(reader.leave)
@@ -98,6 +98,13 @@ class OpenAIRoutes:
             if model.id == model_id:
                 return _json(encode_model(model))
         raise ModelNotFoundError(f"there is no model {model_id!r}", param="model")
+
+    async def _default_model(self) -> str:
+        """Return the model that answers who names none; asks only while it is not known."""
+        provider = self._sessions.provider
+        if provider.default_model is None:
+            await self._list_models()
+        return provider.default_model or UNKNOWN_MODEL
 
     async def _list_models(self) -> list[Model]:
         provider = self._sessions.provider

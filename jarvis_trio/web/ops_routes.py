@@ -8,6 +8,9 @@ from jarvis_trio.engine.sessions import Sessions
 from jarvis_trio.errors import JarvisError
 from jarvis_trio.observe.metrics import Metrics
 
+READINESS_KNOWN_FOR_SECONDS = 2.0
+"""A probe needs no key: however often it comes, it asks the upstream only so often."""
+
 
 class OpsRoutes:
     """The views; none of them needs a key, none of them tells of anybody's session."""
@@ -16,6 +19,8 @@ class OpsRoutes:
         self._sessions = sessions
         self._metrics = metrics
         self._upstream_timeout_s = upstream_timeout_s
+        self._reason: str | None = None
+        self._known_until = float("-inf")
 
     async def index(self) -> Response:
         """GET /: what a browser that was pointed here should know."""
@@ -33,21 +38,26 @@ class OpsRoutes:
 
     async def readyz(self) -> Response:
         """GET /readyz: prompts would be answered; 503 with the reason when not."""
-        provider = self._sessions.provider
         if self._sessions.is_draining:
             return _json({"status": "draining", "reason": "the server is shutting down"}, 503)
-        reason = None
+        if trio.current_time() >= self._known_until:
+            self._reason = await self._reason_for_not_being_ready()
+            self._known_until = trio.current_time() + READINESS_KNOWN_FOR_SECONDS
+        upstream = self._sessions.provider.name
+        if self._reason is None:
+            return _json({"status": "ready", "upstream": upstream})
+        return _json({"status": "not_ready", "upstream": upstream, "reason": self._reason}, 503)
+
+    async def _reason_for_not_being_ready(self) -> str | None:
+        provider = self._sessions.provider
         try:
             with trio.fail_after(self._upstream_timeout_s):
                 await provider.models()
         except trio.TooSlowError:
-            reason = f"{provider.name} does not answer"
+            return f"{provider.name} does not answer"
         except JarvisError as error:
-            reason = error.summary
-        state = {"status": "ready" if reason is None else "not_ready", "upstream": provider.name}
-        if reason is not None:
-            state["reason"] = reason
-        return _json(state, 200 if reason is None else 503)
+            return error.summary
+        return None
 
     async def metrics(self) -> Response:
         """GET /metrics: Prometheus' text format."""
