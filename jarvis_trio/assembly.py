@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import resource
 from collections.abc import Mapping
 
 import structlog
@@ -35,6 +36,9 @@ from jarvis_trio.web.stall_watch import StallWatch
 OLLAMA_PORT = 11434
 AUTO_TIMEOUT_SECONDS = 0.5
 
+SPARE_DESCRIPTORS = 256
+"""For listeners, logs, probes, and clients that have not asked yet."""
+
 log = structlog.get_logger("jarvis_trio")
 
 
@@ -49,6 +53,7 @@ def build_app(settings: Settings, environ: Mapping[str, str] = os.environ) -> Ja
             "use interrupt"
         )
     configure_logs(settings.log_level, settings.log_format, settings.log_file)
+    make_room_for(settings.max_streams)
     return assemble(settings, build_provider(settings, environ), EventBus())
 
 
@@ -79,6 +84,20 @@ def assemble(settings: Settings, provider: Provider, bus: EventBus) -> JarvisApp
         await sessions.close()
 
     return app
+
+
+def make_room_for(streams: int) -> None:
+    """Raise this process's limit of descriptors to what so many streams need, as far as it goes.
+
+    Each takes one towards its client and one towards the upstream; the usual limit is 1024.
+    """
+    needed = 2 * streams + SPARE_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        if most < needed:
+            log.warning("few_descriptors", limit=most, needed=needed, setting="JARVIS_MAX_STREAMS")
 
 
 async def run_services(
@@ -141,8 +160,9 @@ def build_provider(settings: Settings, environ: Mapping[str, str]) -> Provider:
         if kind == "openai":
             return OpenAICompatibleProvider(rest, settings.upstream_key, settings.connect_timeout_s)
     raise ConfigError(
-        f"JARVIS_UPSTREAM={kind}:… cannot be used; write auto, simulated:, "
-        "ollama:http://127.0.0.1:11434 or openai:http://127.0.0.1:8080/v1"
+        # What comes behind the kind may hold a password.
+        f"JARVIS_UPSTREAM={kind if not rest else kind + ':…'} cannot be used; write auto, "
+        "simulated:, ollama:http://127.0.0.1:11434 or openai:http://127.0.0.1:8080/v1"
     )
 
 

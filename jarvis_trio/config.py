@@ -19,7 +19,7 @@ from jarvis_trio.errors import ConfigError
 PREFIX = "JARVIS_"
 
 Seconds = Annotated[float, Meta(gt=0)]
-Milliseconds = Annotated[float, Meta(ge=0)]
+Milliseconds = Annotated[float, Meta(ge=0, le=60_000)]
 Count = Annotated[int, Meta(ge=1)]
 
 HEADERS_COMMIT_SECONDS = 1.0
@@ -132,7 +132,10 @@ def _convert(field: str, found: _Found) -> Any:
     if isinstance(value, str):
         value = value.strip()
         if "tuple" in str(kind):
-            value = [item for item in re.split(r"[,\s]+", value) if item]
+            items = [item for item in re.split(r"[,\s]+", value) if item]
+            if value and not items:
+                raise ConfigError(f"{found.name}{found.place} lists nothing")
+            value = items
         elif value == "" and FIELDS[field].default is None:
             value = None
         elif "Literal" in str(kind):

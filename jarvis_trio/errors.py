@@ -119,6 +119,11 @@ class ModelNotFoundError(NotFoundError):
     code = "model_not_found"
     type = "invalid_request_error"
 
+    @property
+    def summary(self) -> str:
+        """What may be logged: people paste all sorts of things into the model's name."""
+        return "there is no such model"
+
 
 class MethodNotAllowedError(RequestError):
     """The address exists, the method does not."""

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 import trio
 from msgspec.structs import replace
 
-from jarvis_trio.errors import UpstreamError
+from jarvis_trio.errors import JarvisError
 from jarvis_trio.events import ChatRequest, Model
 from jarvis_trio.providers.upstream import Upstream, UpstreamAnswer, default_of
 from jarvis_trio.wire.openai.upstream import ChatDecoder, decode_models, encode_chat_request
@@ -46,7 +46,7 @@ class OpenAICompatibleProvider:
 
     async def _get_to_know(self) -> None:
         """List the models once, if that can be had quickly; the chat itself says what is wrong."""
-        with trio.move_on_after(GET_TO_KNOW_SECONDS), suppress(UpstreamError):
+        with trio.move_on_after(GET_TO_KNOW_SECONDS), suppress(JarvisError):
             await self.models()
 
     async def models(self) -> list[Model]:

@@ -1,13 +1,16 @@
 """The application: every route there is, and what holds for all of them."""
 
 import trio
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 from quart import Response, g, request
+from quart.wrappers import Request
 from quart_trio import QuartTrio
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException
+from werkzeug.wrappers import Response as WerkzeugResponse
 
 from jarvis_trio.config import Settings
 from jarvis_trio.engine.sessions import Sessions
-from jarvis_trio.errors import JarvisError
+from jarvis_trio.errors import HostNotAllowedError, JarvisError
 from jarvis_trio.observe.metrics import Metrics
 from jarvis_trio.web import errors
 from jarvis_trio.web.auth import Keys, check_host
@@ -17,11 +20,32 @@ from jarvis_trio.web.openai_routes import OpenAIRoutes, trace_of
 from jarvis_trio.web.ops_routes import OpsRoutes
 from jarvis_trio.web.stall_watch import StallWatch
 
+WRONG_WORKER = "jarvis_trio runs on trio: start hypercorn with --worker-class trio"
+
 
 class JarvisApp(QuartTrio):
     """Quart with connections that behave."""
 
     asgi_http_class = HTTPConnection
+
+    async def handle_request(self, request: Request) -> Response | WerkzeugResponse:
+        """Answer; a Host that no adapter takes is refused before there is a request context."""
+        try:
+            return await super().handle_request(request)
+        except BadRequest:  # werkzeug's BadHost
+            return errors.response_to(
+                HostNotAllowedError("this is not the name of a host, and not ours")
+            )
+
+    async def asgi_app(
+        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        """Handle one connection's request, or the server's life; refuse to live without trio."""
+        if scope["type"] == "lifespan" and not trio.lowlevel.in_trio_run():
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": WRONG_WORKER})
+        else:
+            await super().asgi_app(scope, receive, send)
 
 
 def build_web(

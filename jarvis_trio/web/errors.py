@@ -29,7 +29,7 @@ async def respond(error: JarvisError) -> Response:
     # Its frames hold the request and the stream, which may hold the error: a cycle of megabytes.
     error.with_traceback(None)
     error.__cause__ = error.__context__ = None
-    return _response(error)
+    return response_to(error)
 
 
 async def respond_to_quart(error: HTTPException) -> Response:
@@ -38,7 +38,7 @@ async def respond_to_quart(error: HTTPException) -> Response:
         return await respond_to_fault(error.original_exception or error)
     if error.response is not None and not error.code:
         return Response(b"", status=error.response.status_code)
-    response = _response(_ours(error))
+    response = response_to(_ours(error))
     if error.code == 405:
         response.headers["Allow"] = ", ".join(getattr(error, "valid_methods", None) or ())
     return response
@@ -46,16 +46,17 @@ async def respond_to_quart(error: HTTPException) -> Response:
 
 async def respond_to_timeout(_: trio.TooSlowError) -> Response:
     """Return what a client is told when the upstream did not answer a question of ours."""
-    return _response(UpstreamTimeoutError("the upstream did not answer in time"))
+    return response_to(UpstreamTimeoutError("the upstream did not answer in time"))
 
 
 async def respond_to_fault(error: BaseException) -> Response:
     """Return what a client is told about a fault of our own, which the log tells in full."""
     log.error("request_failed", exc_info=error)
-    return _response(JarvisError("the server failed; its log says why"))
+    return response_to(JarvisError("the server failed; its log says why"))
 
 
-def _response(error: JarvisError) -> Response:
+def response_to(error: JarvisError) -> Response:
+    """Return ``error`` as a response: its status, its shape, and what it says about retrying."""
     response = Response(encode_error(error), status=error.status, content_type="application/json")
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))

@@ -11,12 +11,15 @@
 4. Over HTTP/2 it takes in a whole answer for a stream whose client gives it no window: each attempt
    to send nothing counts as room. Such a client costs memory, and nothing is ever held back.
 
+5. Closing a connection while an answer's last bytes are being sent is told to that answer's task as
+   an error of its own. Here it is what it is: the end of the connection.
+
 A test over real sockets for each says when it is needed no longer.
 """
 
 import structlog
 import trio
-from hypercorn.events import Closed, RawData
+from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, StreamBuffer
 from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.trio.worker_context import TrioSingleTask
@@ -27,6 +30,7 @@ READS_AHEAD = 4
 log = structlog.get_logger("jarvis_trio")
 
 _run = TCPServer.run
+_protocol_send = TCPServer.protocol_send
 _push = StreamBuffer.push
 
 
@@ -73,6 +77,13 @@ async def _handle(self: TCPServer, received: trio.MemoryReceiveChannel[bytes]) -
             await self.protocol.handle(RawData(data))
 
 
+async def _send_or_be_closed(self: TCPServer, event: Event) -> None:
+    try:
+        await _protocol_send(self, event)
+    except trio.BusyResourceError:
+        await self.protocol.handle(Closed())
+
+
 class _NoTimer(TrioSingleTask):
     """What a connection has instead of an idle timer once its client has gone."""
 
@@ -90,5 +101,6 @@ async def _push_and_wait_for_room(self: StreamBuffer, data: bytes) -> None:
 def mend_hypercorn() -> None:
     """Replace the methods in this process; idempotent."""
     TCPServer.run = _run_by_itself  # type: ignore[method-assign]
+    TCPServer.protocol_send = _send_or_be_closed  # type: ignore[method-assign]
     TCPServer._read_data = _read_and_handle  # type: ignore[method-assign]  # noqa: SLF001
     StreamBuffer.push = _push_and_wait_for_room  # type: ignore[method-assign]

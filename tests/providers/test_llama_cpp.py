@@ -28,7 +28,6 @@ async def test_only_llama_cpp_is_asked_for_progress(owner: str, asked: bool | No
     with trio.fail_after(10):
         async with raw_server(serve) as server:
             provider = OpenAICompatibleProvider(f"{server.url}/v1", None, 5)
-            await provider.models()
             async with provider.chat(ASK) as reply:
                 while await reply.receive():
                     pass

@@ -6,7 +6,10 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from jarvis_trio.errors import UpstreamError
-from tests.scripted import Play, words
+from jarvis_trio.events import Model
+from jarvis_trio.web.connection import DRAIN
+from jarvis_trio.web.drain import Drain
+from tests.scripted import Play, ScriptedProvider, words
 from tests.web.server import FailingModels, by_prompt, refusal, serving, stuck_in
 
 FAR = ("192.0.2.7", 5555)
@@ -126,3 +129,47 @@ async def test_the_log_warns_of_the_default_key_and_says_which_model_answers(
     told = {entry["event"]: entry for entry in logged.entries}
     assert "JARVIS_API_KEYS" in told["default_key"]["hint"]
     assert told["server_ready"]["model"] == "scripted-model"
+
+
+async def test_probes_ask_the_upstream_only_every_two_seconds(autojump_clock: MockClock) -> None:
+    """They need no key; however often they come, the upstream has its peace."""
+
+    class Counting(ScriptedProvider):
+        asked = 0
+
+        async def models(self) -> list[Model]:
+            self.asked += 1
+            return await super().models()
+
+    provider = Counting(words)
+    async with serving(provider=provider) as server:
+        await wait_all_tasks_blocked()
+        before = provider.asked
+        for expected in (1, 1, 2):
+            for _ in range(5):
+                async with server.request("GET", "/readyz") as exchange:
+                    assert await exchange.status() == 200
+            assert provider.asked - before == expected
+            await trio.sleep(1)
+
+
+async def test_a_draining_server_is_not_ready_and_takes_no_prompt(
+    autojump_clock: MockClock,
+) -> None:
+    async with serving(  # noqa: SIM117 - the client leaves before the server
+        lambda _: stuck_in("decode"), graceful_timeout_s=5
+    ) as server:
+        async with server.chat() as live:
+            assert await live.status() == 200
+            drain: Drain = server.app.extensions[DRAIN]
+            drain.begin()
+            async with server.request("GET", "/readyz") as exchange:
+                assert await exchange.status() == 503
+                assert (await exchange.json())["status"] == "draining"
+            async with server.chat() as refused:
+                assert await refused.status() == 503
+                assert refused.headers["retry-after"]
+                assert (await refusal(refused))["code"] == "server_shutdown"
+            asked_at = trio.current_time()
+            assert b'"code":"server_shutdown"' in await live.read()
+            assert trio.current_time() - asked_at == pytest.approx(5)

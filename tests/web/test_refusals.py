@@ -1,5 +1,6 @@
 """Every refusal is ``{"error": {message, type, param, code}}`` with a status that says the same."""
 
+import gc
 import itertools
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from jarvis_trio.config import LINGER_SECONDS
+from jarvis_trio.engine.stream import LiveStream
 from jarvis_trio.errors import (
     JarvisError,
     ModelNotFoundError,
@@ -345,3 +347,57 @@ async def test_models_of_an_upstream_that_fails_are_an_error_not_an_empty_list(
             assert await exchange.status() == status
             assert (await refusal(exchange))["code"] == code
         assert trio.current_time() - before == (5 if failure is None else 0)
+
+
+@pytest.mark.parametrize("host", ["a..b", ".", "..localhost", "x" * 64, "y" * 5000])
+async def test_what_cannot_be_a_host_is_refused_like_any_other_name(
+    autojump_clock: MockClock, host: str
+) -> None:
+    async with serving() as server, server.chat(headers={"Host": host}) as exchange:
+        assert await exchange.status() == 403
+        assert (await refusal(exchange))["code"] == "host_not_allowed"
+
+
+async def test_an_address_that_cannot_be_read_is_400(autojump_clock: MockClock) -> None:
+    async with serving() as server, server.request("GET", "http://[/x") as exchange:
+        assert await exchange.status() == 400
+        assert (await refusal(exchange))["code"] == "invalid_request"
+
+
+def streams_in_memory() -> int:
+    return sum(isinstance(each, LiveStream) for each in gc.get_objects())
+
+
+async def test_a_refused_answer_leaves_nothing_for_the_garbage_collector(
+    autojump_clock: MockClock,
+) -> None:
+    """An error's traceback holds the request and the stream, which holds the error."""
+    play = Play(before_accept=[UpstreamError("down")])
+    async with serving(lambda _: play, max_streams=1) as server:
+        gc.collect()
+        before = streams_in_memory()
+        gc.disable()
+        try:
+            for _ in range(5):
+                async with server.chat() as exchange:
+                    assert await exchange.status() == 502
+            assert streams_in_memory() == before
+        finally:
+            gc.enable()
+
+
+async def test_a_refusal_at_the_limit_makes_no_stream(autojump_clock: MockClock) -> None:
+    async with serving(  # noqa: SIM117 - the client leaves before the server
+        lambda _: stuck_in("decode"), max_streams=1
+    ) as server:
+        async with server.chat() as live:
+            assert await live.status() == 200
+            gc.collect()
+            before = streams_in_memory()
+            gc.disable()
+            try:
+                async with server.chat() as refused:
+                    assert await refused.status() == 503
+                assert streams_in_memory() == before
+            finally:
+                gc.enable()

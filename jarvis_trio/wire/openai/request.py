@@ -4,6 +4,7 @@ The format is OpenAI's, with ``{"prompt": "…"}`` beside it:
 https://platform.openai.com/docs/api-reference/chat/create
 """
 
+import re
 from typing import Any, Final
 
 import msgspec
@@ -29,8 +30,11 @@ _KNOWN: Final = frozenset(
     }
 )  # fmt: skip
 _MAX_NESTING: Final = 100
-_MAX_CONTAINERS: Final = 100_000
 _MAX_MODEL_CHARS: Final = 512
+
+_MAX_STOPS: Final = 64
+_MAX_OUTSIDE_STRINGS: Final = 256 * 1024
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 _decode = msgspec.json.Decoder().decode
 
@@ -68,6 +72,12 @@ def decode_chat_request(body: bytes) -> ChatRequest:
 def _object(body: bytes) -> dict[str, Any]:
     if not body.strip():
         raise RequestError('the request body is empty: send {"messages": […]}')
+    if len(body) > _MAX_OUTSIDE_STRINGS and len(_STRING.sub(b"", body)) > _MAX_OUTSIDE_STRINGS:
+        # Numbers and brackets by the megabyte take seconds to read, and hold the interpreter.
+        raise RequestError(
+            f"the request body holds more than {_MAX_OUTSIDE_STRINGS} bytes outside of strings: "
+            "send text, not numbers"
+        )
     try:
         fields = _decode(body)
     except UnicodeDecodeError:
@@ -85,9 +95,8 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _check_nesting(fields: dict[str, Any]) -> None:
-    # What passes here can be encoded again at any depth of our own stack, and in bounded time.
+    # What passes here can be encoded again at any depth of our own stack.
     level: list[Any] = [fields]
-    seen = 0
     for _ in range(_MAX_NESTING):
         level = [
             value
@@ -97,12 +106,6 @@ def _check_nesting(fields: dict[str, Any]) -> None:
         ]
         if not level:
             return
-        seen += len(level)
-        if seen > _MAX_CONTAINERS:
-            raise RequestError(
-                f"the request body holds more than {_MAX_CONTAINERS} lists and objects: "
-                "send a shorter conversation"
-            )
     raise _too_deep()
 
 
@@ -149,6 +152,8 @@ def _stop(fields: dict[str, Any]) -> tuple[str, ...]:
     strings = [value] if type(value) is str else value
     if type(strings) is not list:
         raise fault("stop", "must be a string or a list of strings")
+    if len(strings) > _MAX_STOPS:
+        raise fault("stop", f"must have at most {_MAX_STOPS} strings")
     for index, item in enumerate(strings):
         if type(item) is not str:
             raise wrong_type(f"stop[{index}]", str, item)

@@ -251,9 +251,10 @@ def test_a_field_at_fault_is_named_and_the_message_says_what_would_do(
         (b'{"prompt":"a","temperature":1e999}', "number too large"),
         (b'{"prompt":"a","x":' + b"9" * 5000 + b"}", "number too large"),
         (b"[" * 200_000, "nested too deeply"),
-        (b'{"a":' * 200_000, "nested too deeply"),
+        (b'{"a":' * 50_000, "nested too deeply"),
+        (b'{"a":' * 200_000, "outside of strings"),
         (b'{"prompt":"a","x":' + b"[" * 100 + b"]" * 100 + b"}", "nested too deeply"),
-        (b'{"prompt":"a","x":[' + b"[]," * 100_000 + b"[]]}", "shorter conversation"),
+        (b'{"prompt":"a","x":[' + b"[]," * 100_000 + b"[]]}", "outside of strings"),
     ],
 )
 def test_a_body_that_cannot_be_read_is_refused_with_its_reason(body: bytes, says: str) -> None:
@@ -314,3 +315,25 @@ almost_requests = st.one_of(
 def test_json_that_is_almost_right_is_a_request_or_our_error(body: Any) -> None:
     with suppress(RequestError):
         encode_chat_request(decode_chat_request(as_json(body)), None)
+
+
+def test_megabytes_of_numbers_or_brackets_are_refused_before_they_are_read() -> None:
+    """I9: reading them takes seconds, in one step that no other task can interrupt."""
+    for filler in (b"1.7976931348623157e308,", b"[],"):
+        body = b'{"prompt":"x","y":[' + filler * (300_000 // len(filler)) + b"0]}"
+        with pytest.raises(RequestError) as refused:
+            decode_chat_request(body)
+        assert "outside of strings" in refused.value.message
+
+
+def test_megabytes_of_text_and_ten_thousand_messages_are_read() -> None:
+    paste = '"quoted" \\ and, [bracketed] {text} ' * 60_000
+    assert decode_chat_request(as_json({"prompt": paste})).messages[0].text == paste
+    many = [{"role": "user", "content": f"message {n}, with text"} for n in range(10_000)]
+    assert len(decode_chat_request(as_json({"messages": many})).messages) == 10_000
+
+
+def test_a_flood_of_stop_strings_is_refused() -> None:
+    with pytest.raises(RequestError, match="at most 64"):
+        decode(stop=["x"] * 65)
+    assert len(decode(stop=["x"] * 64).stop) == 64
