@@ -1,8 +1,10 @@
 """Clients that do not behave, on plain sockets, over TLS and over HTTP/2."""
 
+import contextlib
 import json
 import socket
 import ssl
+import struct
 from urllib.parse import urlsplit
 
 import h2.config
@@ -43,6 +45,45 @@ def post(body: bytes, session: str) -> bytes:
     return head.encode() + body
 
 
+def read_until(sock: socket.socket, end: bytes) -> bytes:
+    """Read until ``end`` is among it."""
+    received = b""
+    while end not in received:
+        piece = sock.recv(65_536)
+        assert piece, f"the server closed after {received!r}"
+        received += piece
+    return received
+
+
+def read_until_closed(sock: socket.socket) -> bytes:
+    """Read what is there until the server's close or reset."""
+    received = b""
+    with contextlib.suppress(ConnectionResetError):
+        while piece := sock.recv(65_536):
+            received += piece
+    return received
+
+
+def reset(sock: socket.socket) -> None:
+    """Close with a reset in place of an orderly end."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def h2_bytes(*headers: tuple[bytes, bytes], priorities: int = 0) -> bytes:
+    """Return an HTTP/2 connection's first bytes, with one request that nobody has validated."""
+    config = h2.config.H2Configuration(
+        client_side=True, validate_outbound_headers=False, normalize_outbound_headers=False
+    )
+    connection = h2.connection.H2Connection(config)
+    connection.initiate_connection()
+    for number in range(priorities):
+        connection.prioritize(2 * number + 1, weight=5, depends_on=0)
+    if headers:
+        connection.send_headers(1, list(headers), end_stream=True)
+    return connection.data_to_send()
+
+
 class H2Client:
     """One HTTP/2 connection; what it reads and which windows it opens is the test's affair."""
 
@@ -61,7 +102,6 @@ class H2Client:
         self._flush()
 
     def post(self, body: bytes, session: str) -> int:
-        stream = self.connection.get_next_available_stream_id()
         headers = [
             (":method", "POST"),
             (":path", "/v1/chat/completions"),
@@ -72,11 +112,21 @@ class H2Client:
             ("x-session-id", session),
             ("x-request-id", session),
         ]
+        stream = self.open(headers)
+        self.send(stream, body, end_stream=True)
+        return stream
+
+    def open(self, headers: list[tuple[str, str]]) -> int:
+        """Begin a request."""
+        stream = self.connection.get_next_available_stream_id()
         self.connection.send_headers(stream, headers)
-        self.connection.send_data(stream, body, end_stream=True)
         self.data[stream] = b""
         self._flush()
         return stream
+
+    def send(self, stream: int, body: bytes, *, end_stream: bool = False) -> None:
+        self.connection.send_data(stream, body, end_stream=end_stream)
+        self._flush()
 
     def read_once(self) -> None:
         """Take in one read, without opening any window again."""
