@@ -1,8 +1,9 @@
 """What every decoder of an answer promises, and what they share."""
 
-from typing import Final, Protocol
+from abc import ABC, abstractmethod
+from typing import Final, Generic, Protocol, TypeVar
 
-from jarvis_trio.errors import JarvisError
+from jarvis_trio.errors import JarvisError, WireError
 from jarvis_trio.events import Delta
 
 DEFAULT_LIMIT_BYTES: Final = 4 * 1024 * 1024
@@ -39,3 +40,49 @@ class DeltaDecoder(Protocol):
     def finish(self) -> list[Delta]:
         """Take note that no more bytes will come; return what only the end completes."""
         ...
+
+
+Piece = TypeVar("Piece")
+
+
+class Framing(Protocol[Piece]):
+    """Cuts bytes into pieces: lines, or server-sent events."""
+
+    error: WireError | None
+    """What ended the framing, behind the pieces that came before it."""
+
+    def feed(self, data: bytes) -> list[Piece]:
+        """Take the next bytes and return the pieces that they completed."""
+        ...
+
+
+class FramedDecoder(ABC, Generic[Piece]):
+    """What the formats share: pieces are read in order, until the end or the first fault."""
+
+    __slots__ = ("_framing", "ended", "error")
+
+    def __init__(self, framing: Framing[Piece]) -> None:
+        self.ended = False
+        self.error: JarvisError | None = None
+        self._framing = framing
+
+    def feed(self, data: bytes) -> list[Delta]:
+        """Take the next bytes and return the deltas that they completed."""
+        deltas: list[Delta] = []
+        if self.ended or self.error is not None:
+            return deltas
+        try:
+            pieces = self._framing.feed(data)
+        except WireError as error:
+            self.error = error
+            return deltas
+        for piece in pieces:
+            self._read(piece, deltas)
+            if self.ended or self.error is not None:
+                return deltas
+        self.error = self._framing.error
+        return deltas
+
+    @abstractmethod
+    def _read(self, piece: Piece, deltas: list[Delta]) -> None:
+        """Read one piece into ``deltas``, or set ``ended`` or ``error``."""

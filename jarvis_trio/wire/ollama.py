@@ -12,7 +12,6 @@ import msgspec
 from msgspec import Struct
 
 from jarvis_trio.errors import (
-    JarvisError,
     RequestError,
     UpstreamEOFError,
     UpstreamError,
@@ -30,7 +29,7 @@ from jarvis_trio.events import (
     ToolCall,
     Usage,
 )
-from jarvis_trio.wire.decoding import DEFAULT_LIMIT_BYTES, MALFORMED
+from jarvis_trio.wire.decoding import DEFAULT_LIMIT_BYTES, MALFORMED, FramedDecoder
 from jarvis_trio.wire.error_text import decode_error, message_in
 from jarvis_trio.wire.json_text import encode_json
 from jarvis_trio.wire.ndjson import LineDecoder
@@ -88,37 +87,18 @@ _decode_tags = msgspec.json.Decoder(_Tags).decode
 _decode_any = msgspec.json.Decoder().decode
 
 
-class ChatDecoder:
+class ChatDecoder(FramedDecoder[bytes]):
     """Turns the lines of one answer into deltas; a ``DeltaDecoder``.
 
     The end marker is the line with ``done: true``. Arguments of tool calls become JSON text; a
     call without an id gets one that the same bytes always get again.
     """
 
-    __slots__ = ("_calls", "_lines", "ended", "error")
+    __slots__ = ("_calls",)
 
     def __init__(self, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
-        self.ended = False
-        self.error: JarvisError | None = None
-        self._lines = LineDecoder(limit_bytes)
+        super().__init__(LineDecoder(limit_bytes))
         self._calls = 0
-
-    def feed(self, data: bytes) -> list[Delta]:
-        """Take the next bytes and return the deltas that they completed."""
-        deltas: list[Delta] = []
-        if self.ended or self.error is not None:
-            return deltas
-        try:
-            lines = self._lines.feed(data)
-        except WireError as error:
-            self.error = error
-            return deltas
-        for line in lines:
-            self._read(line, deltas)
-            if self.ended or self.error is not None:
-                return deltas
-        self.error = self._lines.error
-        return deltas
 
     def finish(self) -> list[Delta]:
         """Take note that no more bytes will come; read a last line that no LF ended.

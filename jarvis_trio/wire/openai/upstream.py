@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from jarvis_trio.errors import JarvisError, UpstreamEOFError, UpstreamError, WireError
+from jarvis_trio.errors import UpstreamEOFError, UpstreamError, WireError
 from jarvis_trio.events import (
     ChatRequest,
     Delta,
@@ -22,7 +22,7 @@ from jarvis_trio.events import (
     ToolCall,
     Usage,
 )
-from jarvis_trio.wire.decoding import DEFAULT_LIMIT_BYTES, MALFORMED
+from jarvis_trio.wire.decoding import DEFAULT_LIMIT_BYTES, MALFORMED, FramedDecoder
 from jarvis_trio.wire.error_text import decode_error, message_in
 from jarvis_trio.wire.json_text import encode_json
 from jarvis_trio.wire.sse import SSEDecoder, SSEEvent
@@ -91,7 +91,7 @@ _decode_any = msgspec.json.Decoder().decode
 _decode_model_list = msgspec.json.Decoder(_ModelList).decode
 
 
-class ChatDecoder:
+class ChatDecoder(FramedDecoder[SSEEvent]):
     """Turns the server-sent events of one answer into deltas; a ``DeltaDecoder``.
 
     The end marker is ``[DONE]``, or a finish reason followed by the end of the bytes. A finish
@@ -99,32 +99,13 @@ class ChatDecoder:
     refusal is text.
     """
 
-    __slots__ = ("_calls", "_events", "_is_finished", "_usage", "ended", "error")
+    __slots__ = ("_calls", "_is_finished", "_usage")
 
     def __init__(self, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
-        self.ended = False
-        self.error: JarvisError | None = None
-        self._events = SSEDecoder(limit_bytes)
+        super().__init__(SSEDecoder(limit_bytes))
         self._is_finished = False
         self._usage: Usage | None = None
         self._calls = 0
-
-    def feed(self, data: bytes) -> list[Delta]:
-        """Take the next bytes and return the deltas that they completed."""
-        deltas: list[Delta] = []
-        if self.ended or self.error is not None:
-            return deltas
-        try:
-            events = self._events.feed(data)
-        except WireError as error:
-            self.error = error
-            return deltas
-        for event in events:
-            self._read(event, deltas)
-            if self.ended or self.error is not None:
-                return deltas
-        self.error = self._events.error
-        return deltas
 
     def finish(self) -> list[Delta]:
         """Take note that no more bytes will come. An event that no blank line ended is lost."""
