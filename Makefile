@@ -11,7 +11,7 @@ BIN := .venv/bin
 # All rules and ASYNC900, but not: 124 and 910 to 913 (a checkpoint in every async function; Quart
 # wants async hooks, and a coroutine that has what it needs should not yield), 127 (use httpx2).
 ASYNC_RULES := --enable=ASYNC,ASYNC900 --disable=ASYNC124,ASYNC127,ASYNC910,ASYNC911,ASYNC912,ASYNC913 \
-	--startable-in-context-manager=run,serve_sim
+	--startable-in-context-manager=run,run_services,serve_sim
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # Hypercorn tells of an unusable setting or a taken port by tracebacks, or not at all.

@@ -112,7 +112,9 @@ async def run_services(
         nursery.start_soon(stall_watch.run, name="stall watch")
         nursery.start_soon(drain.run, name="drain")
         nursery.start_soon(begin_drain_when_told, drain, name="hypercorn watch")
-        await sessions.run(task_status=task_status)
+        await nursery.start(sessions.run, name="sessions")
+        task_status.started()
+        await sessions.closed.wait()
         nursery.cancel_scope.cancel(reason="the server is shut down")
 
 

@@ -73,7 +73,7 @@ class Sessions:
         self._sessions: dict[tuple[str, str], Session] = {}
         self._nursery: trio.Nursery | None = None
         self._closing = trio.Event()
-        self._closed = trio.Event()
+        self.closed = trio.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the streams until :meth:`close`, then end them all within ``cleanup_timeout``."""
@@ -90,7 +90,7 @@ class Sessions:
         finally:
             self._nursery = None
             self.bus.close()
-            self._closed.set()
+            self.closed.set()
 
     def refuse_prompts(self) -> None:
         """Take no more prompts; what lives goes on."""
@@ -118,7 +118,7 @@ class Sessions:
         self.refuse_prompts()
         self._closing.set()
         with trio.move_on_after(2 * self._limits.cleanup_timeout_seconds):
-            await self._closed.wait()
+            await self.closed.wait()
         self.bus.close()
 
     def submit(self, prompt: Prompt, policy: Policy = Policy.INTERRUPT) -> LiveStream:

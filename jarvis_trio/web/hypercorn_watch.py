@@ -35,7 +35,7 @@ async def begin_drain_when_told(drain: Drain) -> None:
 
 
 async def _watch_listeners(drain: Drain, listeners: "Listeners") -> None:
-    while not listeners.are_closed():
+    while not listeners.are_closed():  # noqa: ASYNC110 - nobody tells of a closed descriptor
         await trio.sleep(LOOK_SECONDS)
     drain.begin()
 
