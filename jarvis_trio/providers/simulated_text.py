@@ -75,7 +75,7 @@ THANKS = _pattern(r"(?:thanks|thank you|thx|cheers|danke|tak)\b")
 
 CONNECT = (
     "To talk to a real model, restart me with `JARVIS_UPSTREAM=ollama:http://127.0.0.1:11434` for"
-    " Ollama, or `JARVIS_UPSTREAM=openai:http://127.0.0.1:8000/v1` for any server that speaks"
+    " Ollama, or `JARVIS_UPSTREAM=openai:http://127.0.0.1:8080/v1` for any server that speaks"
     " OpenAI's format."
 )
 ABILITIES = (
