@@ -14,28 +14,10 @@ ASYNC_RULES := --enable=ASYNC,ASYNC900 --disable=ASYNC124,ASYNC127,ASYNC910,ASYN
 	--startable-in-context-manager=run,run_services,serve_sim
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-# Hypercorn tells of an unusable setting or a taken port by tracebacks, or not at all.
-define PREFLIGHT
-import socket, sys
-import jarvis_trio.asgi  # exits with a sentence when a setting cannot be used
-host, port = sys.argv[1], (sys.argv + [""])[2]
-try:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    socket.create_server((host, int(port)), family=family).close()
-except (OSError, ValueError, OverflowError) as error:
-    sys.exit(f"cannot listen on {host}:{port} ({error}); another one: make run PORT=8001")
-name = f"[{host}]" if ":" in host else "localhost" if host == "0.0.0.0" else host
-print(f"""jarvis_trio on http://{name}:{port} - Ctrl-C stops it. Once it is ready, try:
-  curl -N http://{name}:{port}/v1/chat/completions -H 'Authorization: Bearer devkey' \\
-    -H 'Content-Type: application/json' -d '{{"prompt":"What is 2+2?","stream":true}}'""")
-endef
-export PREFLIGHT
-
 .PHONY: run install check test clean lock format
 
 run: .venv/installed
-	@$(BIN)/python -c "$$PREFLIGHT" $(HOST) $(PORT)
-	@exec $(BIN)/hypercorn -c hypercorn.toml -b "$(HOST):$(PORT)" jarvis_trio.asgi:app
+	@exec $(BIN)/jarvis-trio serve --host "$(HOST)" --port "$(PORT)"
 
 install: .venv/installed
 	@echo "ready: $(BIN)/jarvis-trio and $(BIN)/hypercorn"

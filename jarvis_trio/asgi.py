@@ -9,7 +9,7 @@ from jarvis_trio.web.hypercorn_mends import mend_hypercorn
 
 mend_hypercorn()
 try:
-    app = build_app(load_settings(os.environ))
+    app = build_app(load_settings(os.environ), is_under_hypercorn_cli=True)
 except ConfigError as error:
     # A sentence, not a traceback: whoever operates this has to mend a setting.
     raise SystemExit(f"jarvis_trio: {error.message}") from None

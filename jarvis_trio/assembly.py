@@ -42,9 +42,15 @@ SPARE_DESCRIPTORS = 256
 log = structlog.get_logger("jarvis_trio")
 
 
-def build_app(settings: Settings, environ: Mapping[str, str] = os.environ) -> JarvisApp:
+def build_app(
+    settings: Settings,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    is_under_hypercorn_cli: bool = False,
+) -> JarvisApp:
     """Return the whole server as an ASGI application. Call it outside the event loop.
 
+    Under the hypercorn CLI nobody else tells it of a shutdown: then it watches for the signs.
     Errors: ConfigError for settings that cannot work together or are not available yet.
     """
     if Policy(settings.session_policy) not in AVAILABLE:
@@ -54,10 +60,17 @@ def build_app(settings: Settings, environ: Mapping[str, str] = os.environ) -> Ja
         )
     configure_logs(settings.log_level, settings.log_format, settings.log_file)
     make_room_for(settings.max_streams)
-    return assemble(settings, build_provider(settings, environ), EventBus())
+    provider = build_provider(settings, environ)
+    return assemble(settings, provider, EventBus(), is_under_hypercorn_cli=is_under_hypercorn_cli)
 
 
-def assemble(settings: Settings, provider: Provider, bus: EventBus) -> JarvisApp:
+def assemble(
+    settings: Settings,
+    provider: Provider,
+    bus: EventBus,
+    *,
+    is_under_hypercorn_cli: bool = False,
+) -> JarvisApp:
     """Return the application over a provider and an event bus that are already there."""
     limits = StreamLimits(
         flush_window_seconds=settings.flush_window_ms / 1000,
@@ -76,7 +89,7 @@ def assemble(settings: Settings, provider: Provider, bus: EventBus) -> JarvisApp
 
     @app.before_serving
     async def start() -> None:
-        await app.nursery.start(run_services, sessions, stall_watch, drain)
+        await app.nursery.start(run_services, sessions, stall_watch, drain, is_under_hypercorn_cli)
         app.nursery.start_soon(introduce, settings, provider, name="introduce")
 
     @app.after_serving
@@ -104,6 +117,7 @@ async def run_services(
     sessions: Sessions,
     stall_watch: StallWatch,
     drain: Drain,
+    is_under_hypercorn_cli: bool,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -111,7 +125,8 @@ async def run_services(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stall_watch.run, name="stall watch")
         nursery.start_soon(drain.run, name="drain")
-        nursery.start_soon(begin_drain_when_told, drain, name="hypercorn watch")
+        if is_under_hypercorn_cli:
+            nursery.start_soon(begin_drain_when_told, drain, name="hypercorn watch")
         await nursery.start(sessions.run, name="sessions")
         task_status.started()
         await sessions.closed.wait()

@@ -41,6 +41,12 @@ LINGER_WHILE_DRAINING_SECONDS = 0.5
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Every setting there is. The README's table is checked against this class."""
 
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+    unix_socket: str | None = None
+    certfile: str | None = None
+    keyfile: str | None = None
+    reuse_port: bool = False
     upstream: str = "auto"
     upstream_key: str | None = None
     api_keys: tuple[str, ...] = ()

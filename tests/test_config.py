@@ -11,6 +11,12 @@ from jarvis_trio.errors import ConfigError
 NOWHERE = Path("/nowhere/jarvis.toml")
 
 DEFAULTS = {
+    "host": "127.0.0.1",
+    "port": 8000,
+    "unix_socket": None,
+    "certfile": None,
+    "keyfile": None,
+    "reuse_port": False,
     "upstream": "auto",
     "upstream_key": None,
     "api_keys": (),

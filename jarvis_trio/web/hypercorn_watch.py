@@ -21,6 +21,9 @@ from jarvis_trio.web.peer_sockets import DESCRIPTORS
 LOOK_SECONDS = 0.1
 """How soon closed listeners are noticed; Hypercorn's workers look for their own sign as often."""
 
+MASTERS_WORD_SECONDS = 1.0
+"""What a master that was told of the same signal needs at most until its workers close up."""
+
 
 async def begin_drain_when_told(drain: Drain) -> None:
     """Begin ``drain`` on either sign. Run it until cancelled.
@@ -35,9 +38,13 @@ async def begin_drain_when_told(drain: Drain) -> None:
 
 
 async def _watch_listeners(drain: Drain, listeners: "Listeners") -> None:
+    await _wait_until_closed(listeners)
+    drain.begin()
+
+
+async def _wait_until_closed(listeners: "Listeners") -> None:
     while not listeners.are_closed():  # noqa: ASYNC110 - nobody tells of a closed descriptor
         await trio.sleep(LOOK_SECONDS)
-    drain.begin()
 
 
 async def _watch_signals(drain: Drain, listeners: "Listeners") -> None:
@@ -55,6 +62,8 @@ async def _watch_signals(drain: Drain, listeners: "Listeners") -> None:
 
 async def _end_unless_hypercorn_does(drain: Drain, listeners: "Listeners") -> None:
     await drain.done.wait()
+    with trio.move_on_after(MASTERS_WORD_SECONDS):
+        await _wait_until_closed(listeners)
     if not listeners.are_closed():
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.raise_signal(signal.SIGTERM)

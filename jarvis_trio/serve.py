@@ -1,0 +1,147 @@
+"""``jarvis-trio serve``: Hypercorn under our own ``trio.run``, with our sockets and signals.
+
+Beside the hypercorn CLI, it says in a sentence what is wrong, prints its line only when it really
+accepts, and obeys a second signal. It is one process: several share a port with ``reuse_port``
+under a process manager, and each has sessions of its own.
+"""
+
+import signal
+import socket
+import ssl
+import stat
+from functools import partial
+from pathlib import Path
+
+import trio
+from hypercorn.config import Config
+from hypercorn.trio import serve as serve_app
+
+from jarvis_trio.assembly import build_app
+from jarvis_trio.config import Settings
+from jarvis_trio.errors import ConfigError
+from jarvis_trio.web.app import JarvisApp
+from jarvis_trio.web.connection import DRAIN
+from jarvis_trio.web.drain import Drain
+from jarvis_trio.web.hypercorn_mends import mend_hypercorn
+
+BACKLOG = 1024
+KEEP_ALIVE_SECONDS = 75
+SPARE_SECONDS = 2
+"""What Hypercorn waits beyond our own grace, which has done everything by then."""
+
+
+def serve(settings: Settings) -> None:
+    """Serve until a signal; returns when the last answer has had its ending.
+
+    Errors: ConfigError for an address, a certificate or a setting that cannot be used.
+    """
+    mend_hypercorn()
+    config = _hypercorn_config(settings)
+    app = build_app(settings)
+    listener = _listener(settings)
+    url = _url(settings, listener)
+    listener.listen(BACKLOG)
+    config.bind = [f"fd://{listener.detach()}"]  # Hypercorn's from here on
+    trio.run(_run, settings, app, config, url)
+
+
+async def _run(settings: Settings, app: JarvisApp, config: Config, url: str) -> None:
+    drain: Drain = app.extensions[DRAIN]
+    run_app = partial(serve_app, app, config, shutdown_trigger=drain.begun.wait)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_watch_signals, drain)
+        async with trio.open_nursery() as serving:
+            await serving.start(run_app)
+            print(_ready_line(settings, url), flush=True)  # noqa: T201 - what a starter waits for
+        nursery.cancel_scope.cancel(reason="the server has gone")
+
+
+async def _watch_signals(drain: Drain) -> None:
+    """Drain on the first signal, hurry on the second."""
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            if drain.begun.is_set():
+                drain.hurry()
+            drain.begin()
+
+
+def _hypercorn_config(settings: Settings) -> Config:
+    config = Config()
+    config.worker_class = "trio"
+    config.loglevel = "WARNING"
+    config.include_server_header = False
+    config.keep_alive_timeout = KEEP_ALIVE_SECONDS
+    config.graceful_timeout = settings.graceful_timeout_s + SPARE_SECONDS
+    if settings.certfile is None and settings.keyfile is None:
+        return config
+    if settings.certfile is None or settings.keyfile is None:
+        raise ConfigError("TLS needs both, JARVIS_CERTFILE and JARVIS_KEYFILE")
+    config.certfile, config.keyfile = settings.certfile, settings.keyfile
+    try:
+        config.create_ssl_context()
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            f"{settings.certfile} with {settings.keyfile} is no certificate to serve with: {error}"
+        ) from error
+    return config
+
+
+def _listener(settings: Settings) -> socket.socket:
+    """Bind. *Resources:* the caller closes the socket."""
+    if settings.unix_socket is not None:
+        return _unix_listener(Path(settings.unix_socket))
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted ones inherit it
+    if settings.reuse_port:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        sock.bind((settings.host, settings.port))
+    except OSError as error:
+        sock.close()
+        raise ConfigError(
+            f"cannot listen on {settings.host}:{settings.port} ({error.strerror or error}); "
+            "choose another with --port"
+        ) from error
+    return sock
+
+
+def _unix_listener(path: Path) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if stat.S_ISSOCK(path.lstat().st_mode):
+            if sock.connect_ex(str(path)) == 0:
+                sock.close()
+                raise ConfigError(f"{path} is taken: another server answers there")
+            path.unlink()  # left behind by one that was killed
+    except FileNotFoundError:
+        pass
+    try:
+        sock.bind(str(path))
+    except OSError as error:
+        sock.close()
+        raise ConfigError(f"cannot listen on {path}: {error.strerror or error}") from error
+    return sock
+
+
+def _url(settings: Settings, listener: socket.socket) -> str:
+    if settings.unix_socket is not None:
+        return f"unix:{settings.unix_socket}"
+    host, port = listener.getsockname()[:2]
+    scheme = "http" if settings.certfile is None else "https"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _ready_line(settings: Settings, url: str) -> str:
+    lines = [f"jarvis_trio ready on {url} - Ctrl-C stops it"]
+    if settings.reuse_port:
+        lines.append("  each process on this port has sessions of its own")
+    if settings.unix_socket is None:
+        near = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+        lines += [
+            f"  curl -N {near}/v1/chat/completions -H 'Authorization: Bearer devkey' \\",
+            "    -H 'Content-Type: application/json' "
+            """-d '{"prompt":"What is 2+2?","stream":true}'""",
+        ]
+    return "\n".join(lines)

@@ -1,0 +1,173 @@
+"""``jarvis-trio serve``: our own launcher."""
+
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+import trio
+import trustme
+
+from tests.end_to_end.client import Exchange, prompt
+from tests.end_to_end.faults.raw_clients import body_of, connect, post
+from tests.end_to_end.processes import COMPLAINTS, KEY, ROOT, Server, Sim, stop
+
+ENDLESS = "sim?tps=20&tokens=100000"
+SOON = 12
+
+
+def command(*options: str) -> list[str]:
+    return [sys.executable, "-X", "dev", "-m", "jarvis_trio", "serve", *options]
+
+
+def environment(**settings: str) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if "JARVIS" not in name}
+    given = {f"JARVIS_{name.upper()}": value for name, value in settings.items()}
+    return {**clean, "PYTHONPATH": str(ROOT), "JARVIS_UPSTREAM": "simulated:", **given}
+
+
+@contextmanager
+def serving(tmp_path: Path, *options: str, **settings: str) -> Iterator[Server]:
+    """Start it, wait for its line, and end it; it must go with status 0 and without complaint."""
+    log = tmp_path / f"system-{len(list(tmp_path.iterdir()))}.log"
+    console = log.with_suffix(".txt")
+    with console.open("wb") as errors:
+        process = subprocess.Popen(
+            command(*options),
+            cwd=tmp_path,
+            env=environment(log_file=str(log), log_level="debug", **settings),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        )
+        assert process.stdout is not None
+        try:
+            ready = process.stdout.readline().decode()
+            assert ready.startswith("jarvis_trio ready on "), (ready, console.read_text("utf-8"))
+            yield Server(process, ready.split()[3], log)
+        finally:
+            code = stop(process)
+            process.stdout.close()
+    printed = console.read_text("utf-8")
+    assert not COMPLAINTS.search(printed), printed
+    assert code == 0, printed
+
+
+def refusal(*options: str) -> str:
+    """Return the sentence it ends with."""
+    done = subprocess.run(
+        command(*options),
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    return done.stderr
+
+
+async def test_it_accepts_when_it_says_so_and_answers(tmp_path: Path) -> None:
+    with serving(tmp_path, "--port", "0") as server:
+        answer = await prompt(server.url, "What is 2+2?")
+        assert answer.is_complete
+
+
+async def test_a_first_signal_gives_a_grace_and_a_second_ends_it(tmp_path: Path, sim: Sim) -> None:
+    upstream = sim.upstream("openai")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with serving(tmp_path, "--port", "0", "--upstream", upstream) as server:
+            async with trio.open_nursery() as nursery:
+                exchange = Exchange()
+                ask = partial(prompt, server.url, "x", exchange=exchange, model=ENDLESS)
+                nursery.start_soon(ask)
+                with trio.fail_after(10):
+                    await exchange.first_text.wait()
+                server.process.send_signal(number)
+                server.wait_for_log("drain_begin")
+                assert server.process.poll() is None
+                server.process.send_signal(number)
+                assert await trio.to_thread.run_sync(server.process.wait, SOON) == 0
+            assert exchange.error_code == "server_shutdown"
+            assert exchange.ends_with_done
+
+
+async def test_a_stalled_client_holds_nothing_up_beyond_the_grace(tmp_path: Path, sim: Sim) -> None:
+    flood = body_of("marker:flood", model="sim?tps=0&tokens=1000000")
+    upstream = sim.upstream("ollama")
+    with (
+        serving(tmp_path, "--port", "0", "--upstream", upstream, graceful_timeout_s="1") as server,
+        connect(server, receive_buffer=4096) as stalled,
+    ):
+        stalled.sendall(post(flood, "stalled"))
+        await sim.wait_for("flood", "first_byte")
+        server.process.terminate()
+        assert await trio.to_thread.run_sync(server.process.wait, SOON) == 0
+
+
+def test_a_taken_port_is_a_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert f"127.0.0.1:{port}" in refusal("--port", port)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--port", "http"], "JARVIS_PORT"),
+        (["--host", "no.such.host.invalid"], "cannot listen"),
+        (["--certfile", "nowhere.pem"], "needs both"),
+        (["--certfile", "nowhere.pem", "--keyfile", "nowhere.pem"], "nowhere.pem"),
+        (["--unix-socket", "/no/such/folder/s"], "cannot listen on /no/such/folder/s"),
+        (["--upstream", "llama"], "JARVIS_UPSTREAM"),
+    ],
+)
+def test_what_cannot_be_used_is_a_sentence(options: list[str], said: str) -> None:
+    assert said in refusal(*options)
+
+
+def test_a_unix_socket(tmp_path: Path) -> None:
+    """Also where a killed server has left its own behind; not where a live one answers."""
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as left_behind:
+        left_behind.bind(str(path))
+    with serving(tmp_path, "--unix-socket", str(path)) as server:
+        assert server.url == f"unix:{path}"
+        transport = httpx.HTTPTransport(uds=str(path))
+        with httpx.Client(transport=transport, base_url="http://localhost") as client:
+            answer = client.post("/v1/chat/completions", json={"prompt": "2+2"}, headers=KEY)
+            assert answer.status_code == 200
+        assert "another server answers there" in refusal("--unix-socket", str(path))
+
+
+def test_tls_with_http2(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    both = str(tmp_path / "both.pem")
+    with (
+        serving(tmp_path, "--port", "0", "--certfile", both, "--keyfile", both) as server,
+        httpx.Client(http2=True, verify=context, trust_env=False) as client,
+    ):
+        assert server.url.startswith("https://")
+        answer = client.get(f"{server.url}/v1/models", headers=KEY)
+        assert (answer.status_code, answer.http_version) == (200, "HTTP/2")
+
+
+def test_processes_share_a_port_only_when_both_are_asked_to(tmp_path: Path) -> None:
+    with serving(tmp_path, "--port", "0", "--reuse-port") as first:
+        port = first.url.rpartition(":")[2]
+        with serving(tmp_path, "--port", port, "--reuse-port") as second:
+            assert second.url == first.url
+        assert "cannot listen" in refusal("--port", port)
