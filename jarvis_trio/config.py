@@ -152,8 +152,15 @@ def _convert(field: str, found: _Found) -> Any:
         converted = msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:
         choices = getattr(kind, "__args__", ()) if "Literal" in str(kind) else ()
-        reason = f"choose one of {', '.join(choices)}" if choices else str(error)
+        reason = f"choose one of {', '.join(choices)}" if choices else _in_words(str(error))
         raise ConfigError(f"{setting} cannot be used: {reason}") from error
     if converted != converted:  # noqa: PLR0124 - not a number passes every bound
         raise ConfigError(f"{setting} cannot be used: it is not a number")
     return converted
+
+
+def _in_words(reason: str) -> str:
+    """Return msgspec's reason without Python's names for things."""
+    for name, words in (("`int`", "a whole number"), ("`float`", "a number"), ("`str`", "text")):
+        reason = reason.replace(name, words)
+    return reason[0].lower() + reason[1:]

@@ -168,17 +168,17 @@ def test_a_table_in_the_file_is_refused_as_the_name_it_is(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "text", "reason"),
     [
-        ("FLUSH_BYTES", "many", "Expected `int`, got `str`"),
-        ("FLUSH_BYTES", "", "Expected `int`, got `str`"),
-        ("FLUSH_BYTES", "0", "Expected `int` >= 1"),
-        ("FLUSH_BYTES", "-1", "Expected `int` >= 1"),
-        ("FLUSH_BYTES", "1.5", "Expected `int`, got `str`"),
-        ("MAX_QUEUE", "-1", "Expected `int` >= 0"),
-        ("CLEANUP_TIMEOUT_S", "0", "Expected `float` > 0.0"),
-        ("CLEANUP_TIMEOUT_S", "-0.1", "Expected `float` > 0.0"),
-        ("FLUSH_WINDOW_MS", "-1", "Expected `float` >= 0.0"),
-        ("FLUSH_WINDOW_MS", "75ms", "Expected `float`, got `str`"),
-        ("UPSTREAM_CONCURRENCY", "0", "Expected `int` >= 1"),
+        ("FLUSH_BYTES", "many", "expected a whole number, got text"),
+        ("FLUSH_BYTES", "", "expected a whole number, got text"),
+        ("FLUSH_BYTES", "0", "expected a whole number >= 1"),
+        ("FLUSH_BYTES", "-1", "expected a whole number >= 1"),
+        ("FLUSH_BYTES", "1.5", "expected a whole number, got text"),
+        ("MAX_QUEUE", "-1", "expected a whole number >= 0"),
+        ("CLEANUP_TIMEOUT_S", "0", "expected a number > 0.0"),
+        ("CLEANUP_TIMEOUT_S", "-0.1", "expected a number > 0.0"),
+        ("FLUSH_WINDOW_MS", "-1", "expected a number >= 0.0"),
+        ("FLUSH_WINDOW_MS", "75ms", "expected a number, got text"),
+        ("UPSTREAM_CONCURRENCY", "0", "expected a whole number >= 1"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named_with_the_reason(
@@ -213,7 +213,7 @@ def test_a_wrong_choice_names_all_that_would_do(name: str, choices: str, text: s
 def test_a_value_of_the_file_that_cannot_be_used_is_named_with_the_file(tmp_path: Path) -> None:
     path = toml(tmp_path, "flush_bytes = true")
     assert fault({}, path) == (
-        f"flush_bytes=True in {path} cannot be used: Expected `int`, got `bool`"
+        f"flush_bytes=True in {path} cannot be used: expected a whole number, got `bool`"
     )
 
 
