@@ -14,23 +14,39 @@
 5. Closing a connection while an answer's last bytes are being sent is told to that answer's task as
    an error of its own. Here it is what it is: the end of the connection.
 
+6. Over HTTP/2, the end of a connection may find its own clean-up cancelled half-way: a request
+   whose stream was already forgotten is never told, and one that waits for its buffer to drain
+   waits for ever. Here telling one is never cut short, and a closed connection's buffers let go.
+7. What comes behind a WebSocket handshake that is not accepted yet is answered twice, and a
+   connection whose handshake is refused is left open. Here the one is passed over, and the other
+   closed.
+
 A test over real sockets for each says when it is needed no longer.
 """
 
 import structlog
 import trio
 from hypercorn.events import Closed, Event, RawData
-from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, StreamBuffer
+from hypercorn.protocol.events import Body, Data, Request, StreamClosed
+from hypercorn.protocol.events import Event as StreamEvent
+from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, H2Protocol, StreamBuffer
+from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.trio.worker_context import TrioSingleTask
 
 READS_AHEAD = 4
 """Reads of at most 64 KB that may wait while Hypercorn handles what came before them."""
 
+TELL_SECONDS = 1.0
+"""Telling a request that its client has gone takes one step; its channel has room."""
+
 log = structlog.get_logger("jarvis_trio")
 
 _run = TCPServer.run
 _protocol_send = TCPServer.protocol_send
+_close_stream = H2Protocol._close_stream  # noqa: SLF001 - see above
+_handle_h2 = H2Protocol.handle
+_handle_websocket = WSStream.handle
 _push = StreamBuffer.push
 
 
@@ -91,6 +107,28 @@ class _NoTimer(TrioSingleTask):
         """Start nothing: an answer that ends now must not start the timer anew."""
 
 
+async def _tell_whole(self: H2Protocol, stream_id: int) -> None:
+    with trio.move_on_after(TELL_SECONDS, shield=True):
+        await _close_stream(self, stream_id)
+
+
+async def _handle_and_let_go(self: H2Protocol, event: Event) -> None:
+    await _handle_h2(self, event)
+    if isinstance(event, Closed):
+        with trio.move_on_after(TELL_SECONDS, shield=True):
+            for buffer in list(self.stream_buffers.values()):
+                await buffer.close()
+
+
+async def _handle_handshake(self: WSStream, event: StreamEvent) -> None:
+    if isinstance(event, Request):
+        await _handle_websocket(self, event)
+        if self.closed:
+            await self.send(StreamClosed(stream_id=self.stream_id))
+    elif self.handshake.accepted or not isinstance(event, (Body, Data)):
+        await _handle_websocket(self, event)
+
+
 async def _push_and_wait_for_room(self: StreamBuffer, data: bytes) -> None:
     await _push(self, data)
     while len(self.buffer) >= BUFFER_HIGH_WATER:
@@ -103,4 +141,7 @@ def mend_hypercorn() -> None:
     TCPServer.run = _run_by_itself  # type: ignore[method-assign]
     TCPServer.protocol_send = _send_or_be_closed  # type: ignore[method-assign]
     TCPServer._read_data = _read_and_handle  # type: ignore[method-assign]  # noqa: SLF001
+    H2Protocol._close_stream = _tell_whole  # type: ignore[method-assign]  # noqa: SLF001
+    H2Protocol.handle = _handle_and_let_go  # type: ignore[method-assign]
+    WSStream.handle = _handle_handshake  # type: ignore[method-assign]
     StreamBuffer.push = _push_and_wait_for_room  # type: ignore[method-assign]

@@ -128,6 +128,10 @@ class H2Client:
         self.connection.send_data(stream, body, end_stream=end_stream)
         self._flush()
 
+    def say_goodbye(self) -> None:
+        self.connection.close_connection()
+        self._flush()
+
     def read_once(self) -> None:
         """Take in one read, without opening any window again."""
         data = self.sock.recv(65_536)
