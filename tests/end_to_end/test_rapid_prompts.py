@@ -54,11 +54,11 @@ async def test_fifty_prompts_leave_one_answer_and_no_overlap(server: Server, sim
     assert complete[0].text == "".join(f"w{i} " for i in range(60))
     streamed = [answer for answer in superseded if answer.status == 200]
     assert all(answer.ends_with_done for answer in streamed)
-    # On a machine that stutters, a prompt can be overtaken before its headers were due: that is
-    # the 409 of a prompt that never started. It must stay the exception.
+    # Where the machine stutters, two prompts can arrive as one, and the first of them never starts:
+    # that is a 409. It must stay the exception.
     refused = [answer for answer in superseded if answer.status == 409]
     assert len(streamed) + len(refused) == PROMPTS - 1
-    assert len(streamed) > len(refused)
+    assert len(refused) <= PROMPTS // 10
     assert all(answer.headers["x-should-retry"] == "false" for answer in refused)
     server.wait_until_idle()
 

@@ -303,7 +303,7 @@ class TestEveryProvider:
     async def test_entering_waits_until_the_request_is_accepted(self, maker: Maker) -> None:
         request = maker.never_accepted("late")
         if request is None:
-            pytest.skip("the built-in model accepts at once")
+            pytest.skip("nothing to see: the built-in model accepts at once")
         entered = False
 
         async def enter() -> None:
