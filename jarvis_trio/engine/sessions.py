@@ -97,9 +97,9 @@ class Sessions:
         self.is_draining = True
 
     async def wait_until_idle(self) -> None:
-        """Wait until every stream has ended by itself."""
-        while self.streams:
-            await next(iter(self.streams)).released.wait()
+        """Wait until every stream has ended by itself, or is quarantined."""
+        while live := [stream for stream in self.streams if not stream.released.is_set()]:
+            await live[0].released.wait()
 
     async def end_all(self) -> None:
         """End every stream with ``server_shutdown``; bounded by ``cleanup_timeout``."""

@@ -17,7 +17,7 @@ from jarvis_trio.web.peer_sockets import Ends, acknowledged_bytes, shut_down
 log = structlog.get_logger("jarvis_trio")
 
 LOOKS_PER_TIMEOUT = 4
-"""How often a ``send`` that takes long is looked at; a stall is found at most a look too late."""
+"""How often a ``send`` that takes long is looked at; a stall is found two looks late at most."""
 
 
 class Sending(Protocol):
@@ -75,6 +75,9 @@ class StallWatch:
     def _look(self, now: float) -> None:
         long_since = now - self._look_seconds
         slow = [sending for sending, began in self._under_way.items() if began <= long_since]
+        if not slow:
+            self._seen.clear()
+            return
         self._observe({sending.ends for sending in slow if sending.ends is not None}, now)
         # Looks come in a grid: half of one more or less must not decide.
         latest = now - self._timeout_seconds + self._look_seconds / 2

@@ -164,6 +164,23 @@ async def test_a_cleanup_that_hangs_holds_up_no_stop(autojump_clock: MockClock) 
         await engine.assert_nothing_is_left()
 
 
+async def test_waiting_for_idleness_leaves_a_quarantined_stream_behind(
+    autojump_clock: MockClock,
+) -> None:
+    """It may hang for ever: a drain must neither wait for it nor spin while it does."""
+    let_go = trio.Event()
+    script = by_prompt(A=Play(Text("a"), trio.Event(), close_hangs_until=let_go))
+    async with Engine(script).running() as engine:
+        client = engine.send("A")
+        await client.read_until(b"[a]")
+        client.stream.cancel(Cause.STOPPED)
+        await client.stream.released.wait()
+        with trio.fail_after(1):
+            await engine.sessions.wait_until_idle()
+        assert not client.stream.finished.is_set()
+        let_go.set()
+
+
 async def test_closing_is_bounded_also_when_a_cleanup_hangs(autojump_clock: MockClock) -> None:
     let_go = trio.Event()
     script = by_prompt(A=Play(Text("a"), trio.Event(), close_hangs_until=let_go))

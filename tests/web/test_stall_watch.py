@@ -82,9 +82,12 @@ async def test_quick_sends_are_never_looked_at_and_an_idle_watch_sleeps(
     autojump_clock: MockClock, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = []
-    monkeypatch.setattr(
-        stall_watch, "acknowledged_bytes", lambda ends: looks.append(ends) if ends else {}
-    )
+
+    def look(connections: set[Ends]) -> dict[Ends, int]:
+        looks.append(connections)
+        return {}
+
+    monkeypatch.setattr(stall_watch, "acknowledged_bytes", look)
     watch, sender = StallWatch(TIMEOUT), Sender()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch.run)
