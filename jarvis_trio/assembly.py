@@ -79,10 +79,12 @@ def assemble(
         idle_timeout_seconds=settings.idle_timeout_s,
         cleanup_timeout_seconds=settings.cleanup_timeout_s,
         replay_limit_bytes=REPLAY_LIMIT_BYTES,
+        upstream_retries=settings.upstream_retries,
     )
+    admission = Admission(settings.max_streams, settings.upstream_concurrency, settings.max_queue)
     metrics = Metrics()
-    sessions = Sessions(provider, limits, Admission(settings.max_streams), bus, metrics)
-    metrics.watch_live(lambda: len(sessions.streams))
+    sessions = Sessions(provider, limits, admission, bus, metrics)
+    metrics.watch(live=lambda: len(sessions.streams), queued=lambda: admission.turns.waiting)
     stall_watch = StallWatch(settings.write_stall_timeout_s)
     drain = Drain(sessions, settings.graceful_timeout_s)
     app = build_web(settings, sessions, stall_watch, drain, metrics)

@@ -76,9 +76,6 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 WITHOUT_EFFECT_YET = (
-    "max_queue",
-    "upstream_concurrency",
-    "upstream_retries",
     "resume_grace_s",
     "database",
     "cors_origins",

@@ -19,11 +19,13 @@
     │  └─ StoppedError           409
     ├─ UnavailableError          503  try again later
     │  ├─ OverloadedError        503
+    │  ├─ QueueFullError         429
     │  └─ ServerShutdownError    503
     └─ UpstreamError             502  the model server failed
        ├─ UpstreamRejectedError  400
        ├─ UpstreamRateLimitError 429
-       ├─ UpstreamBusyError      503
+       ├─ UpstreamDownError      502
+       │  └─ UpstreamBusyError   503
        ├─ UpstreamEOFError       502
        └─ UpstreamTimeoutError   504
 """
@@ -191,6 +193,14 @@ class OverloadedError(UnavailableError):
     code = "overloaded"
 
 
+class QueueFullError(UnavailableError):
+    """As many prompts wait for the model server as ``max_queue`` lets wait."""
+
+    status = 429
+    code = "queue_full"
+    type = "rate_limit_error"
+
+
 class ServerShutdownError(UnavailableError):
     """The server is going down; another one may answer."""
 
@@ -232,7 +242,11 @@ class UpstreamRateLimitError(UpstreamError):
     type = "rate_limit_error"
 
 
-class UpstreamBusyError(UpstreamError):
+class UpstreamDownError(UpstreamError):
+    """The model server did not take the request on; asking again soon may help, and is safe."""
+
+
+class UpstreamBusyError(UpstreamDownError):
     """The model server is there but not ready (loading a model, out of slots)."""
 
     status = 503

@@ -163,11 +163,11 @@ async def test_the_log_says_which_model_answers_and_a_failure_ends_nothing(
 async def test_the_log_tells_of_the_default_key_and_of_settings_without_effect(
     logged: structlog.testing.LogCapture,
 ) -> None:
-    await introduce(Settings(cors_origins=("x",), max_queue=1), Models([]))
+    await introduce(Settings(cors_origins=("x",), database="memory:"), Models([]))
     told = [(entry["event"], entry.get("setting")) for entry in logged.entries]
     assert told == [
         ("default_key", None),
-        ("setting_without_effect", "JARVIS_MAX_QUEUE"),
+        ("setting_without_effect", "JARVIS_DATABASE"),
         ("setting_without_effect", "JARVIS_CORS_ORIGINS"),
         ("server_ready", None),
     ]

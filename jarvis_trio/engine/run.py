@@ -9,9 +9,12 @@
        └─ batch             channel -> frames -> replay buffer
 """
 
+from contextlib import AsyncExitStack
+
 import trio
 from msgspec import Struct
 
+from jarvis_trio.engine.asking import ask
 from jarvis_trio.engine.batching import Batcher
 from jarvis_trio.engine.event_bus import EventBus, EventName, StreamEvents
 from jarvis_trio.engine.stream import LiveStream
@@ -33,6 +36,7 @@ class StreamLimits(Struct, frozen=True):
     idle_timeout_seconds: float
     cleanup_timeout_seconds: float
     replay_limit_bytes: int
+    upstream_retries: int
 
 
 async def run_stream(
@@ -103,7 +107,8 @@ async def generate(
         limit = trio.CancelScope(deadline=trio.current_time() + limits.first_token_timeout_seconds)
         try:
             with limit:
-                async with provider.chat(stream.prompt.request) as answer:
+                async with AsyncExitStack() as connection:
+                    answer = await ask(stream, provider, limits.upstream_retries, connection)
                     stream.accept()
                     while deltas := await answer.receive():
                         stream.reach(Phase.DECODE)

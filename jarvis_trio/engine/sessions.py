@@ -53,6 +53,9 @@ class Sessions:
 
     Above: the web floor submits prompts and reads frames. Below: one provider. It does not know
     HTTP, formats or keys: ``owner`` is an opaque word, and a session belongs to its owner.
+
+    ``upstream_is_silent`` is the timeout of the last stream that the upstream gave nothing, until
+    it gives one something: it may list its models all the while.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Sessions:
     ) -> None:
         self.provider = provider
         self.bus = bus
+        self.upstream_is_silent: JarvisError | None = None
         self.streams: set[LiveStream] = set()
         self.is_draining = False
         self._limits = limits
@@ -152,7 +156,8 @@ class Sessions:
         """Hold one stream from its place in the line until everything of it is gone."""
         try:
             with stream.scope:
-                await self._take_turn(session, stream)
+                await self._take_over(session, stream)
+                await self._admission.turns.take(stream)
                 await run_stream(stream, self.provider, self._limits, self.bus)
         except* Exception:
             stream.log.exception("stream_crashed", phase=str(stream.phase))
@@ -160,7 +165,7 @@ class Sessions:
         finally:
             self._finish(stream)
 
-    async def _take_turn(self, session: Session, stream: LiveStream) -> None:
+    async def _take_over(self, session: Session, stream: LiveStream) -> None:
         """Wait until the predecessor's tree has unwound, or has had its time."""
         while (holder := session.holder) is not None:
             await holder.released.wait()
@@ -197,12 +202,17 @@ class Sessions:
         if stream.quarantined:
             self._admission.give_back()
         self.streams.discard(stream)
+        if stream.cause is Cause.UPSTREAM_TIMEOUT:
+            self.upstream_is_silent = stream.error
+        elif stream.first_text_at is not None:
+            self.upstream_is_silent = None
         self._tell_end(stream)
         stream.finished.set()
         self._release(stream)
 
     def _release(self, stream: LiveStream) -> None:
-        """Take the stream out of its session; idempotent."""
+        """Take the stream out of its session, and from the upstream; idempotent."""
+        self._admission.turns.give_back(stream)
         key = (stream.prompt.owner, stream.prompt.session_id)
         session = self._sessions.get(key)
         if session is not None and stream in (session.holder, session.waiting):

@@ -26,10 +26,16 @@ class Metrics:
             "Streams that have not unwound yet.",
             registry=self.registry,
         )
+        self._queued = Gauge(
+            "jarvis_streams_queued",
+            "Streams that wait for their turn at the model server.",
+            registry=self.registry,
+        )
 
-    def watch_live(self, count: Callable[[], int]) -> None:
-        """Read the number of live streams from ``count`` whenever it is asked for."""
-        self._live.set_function(count)
+    def watch(self, *, live: Callable[[], int], queued: Callable[[], int]) -> None:
+        """Read these numbers whenever they are asked for."""
+        self._live.set_function(live)
+        self._queued.set_function(queued)
 
     def expose(self) -> bytes:
         """Return all metrics in Prometheus' text format."""

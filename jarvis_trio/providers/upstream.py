@@ -17,6 +17,7 @@ from jarvis_trio.errors import (
     ModelNotFoundError,
     OverloadedError,
     UpstreamBusyError,
+    UpstreamDownError,
     UpstreamEOFError,
     UpstreamError,
     UpstreamRateLimitError,
@@ -164,7 +165,7 @@ class Upstream:
             case httpx.ConnectError() if _is_out_of_descriptors(error):
                 return OverloadedError("this server has no descriptors left", retry_after=1.0)
             case httpx.ConnectError():
-                return UpstreamError(f"{self.name} cannot be reached: {error}")
+                return UpstreamDownError(f"{self.name} cannot be reached: {error}")
             case httpx.RemoteProtocolError() | httpx.ReadError():
                 return UpstreamEOFError(f"{self.name} broke the connection off: {error}")
             case _:
@@ -191,6 +192,8 @@ class Upstream:
                 return UpstreamRateLimitError(
                     f"{self.name} limits our rate", said=said, retry_after=retry_after
                 )
+            case 502:
+                return UpstreamDownError(f"{self.name} answered with status 502", said=said)
             case 503:
                 return UpstreamBusyError(
                     f"{self.name} is not ready", said=said, retry_after=retry_after

@@ -6,6 +6,7 @@ One request: bytes -> ChatRequest -> a stream in its session -> a reader of its 
 import re
 import secrets
 import time
+from contextlib import suppress
 from functools import partial
 
 import trio
@@ -17,7 +18,12 @@ from jarvis_trio.engine.policies import parse_policy
 from jarvis_trio.engine.replay import Reader
 from jarvis_trio.engine.sessions import Sessions
 from jarvis_trio.engine.stream import LiveStream, Prompt
-from jarvis_trio.errors import MediaTypeError, ModelNotFoundError, RequestError
+from jarvis_trio.errors import (
+    MediaTypeError,
+    ModelNotFoundError,
+    RequestError,
+    UpstreamDownError,
+)
 from jarvis_trio.events import Cause, Model
 from jarvis_trio.web.auth import Keys
 from jarvis_trio.web.connection import at_end, receive_body
@@ -103,7 +109,8 @@ class OpenAIRoutes:
         """Return the model that answers who names none; asks only while it is not known."""
         provider = self._sessions.provider
         if provider.default_model is None:
-            await self._list_models()
+            with suppress(UpstreamDownError):  # the stream's to tell, when it has tried again
+                await self._list_models()
         return provider.default_model or UNKNOWN_MODEL
 
     async def _list_models(self) -> list[Model]:

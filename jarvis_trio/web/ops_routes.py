@@ -44,9 +44,12 @@ class OpsRoutes:
             self._reason = await self._reason_for_not_being_ready()
             self._known_until = trio.current_time() + READINESS_KNOWN_FOR_SECONDS
         upstream = self._sessions.provider.name
-        if self._reason is None:
-            return _json({"status": "ready", "upstream": upstream})
-        return _json({"status": "not_ready", "upstream": upstream, "reason": self._reason}, 503)
+        if self._reason is not None:
+            return _json({"status": "not_ready", "upstream": upstream, "reason": self._reason}, 503)
+        if (silent := self._sessions.upstream_is_silent) is not None:
+            # Only prompts can find out that it speaks again, so they must go on coming.
+            return _json({"status": "degraded", "upstream": upstream, "reason": silent.summary})
+        return _json({"status": "ready", "upstream": upstream})
 
     async def _reason_for_not_being_ready(self) -> str | None:
         provider = self._sessions.provider

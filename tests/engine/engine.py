@@ -20,6 +20,7 @@ LIMITS = StreamLimits(
     idle_timeout_seconds=60,
     cleanup_timeout_seconds=2,
     replay_limit_bytes=64 * 1024,
+    upstream_retries=1,
 )
 
 
@@ -58,10 +59,17 @@ class Engine:
     """Sessions over a scripted provider."""
 
     def __init__(
-        self, script: Script, limits: StreamLimits = LIMITS, max_streams: int = 1000
+        self,
+        script: Script,
+        limits: StreamLimits = LIMITS,
+        max_streams: int = 1000,
+        concurrency: int | None = None,
+        max_queue: int = 0,
     ) -> None:
         self.provider = ScriptedProvider(script)
-        self.admission = Admission(max_streams)
+        self.admission = Admission(max_streams, concurrency, max_queue)
+        self.turns = self.admission.turns
+        self.started_at = 0.0
         self.bus = EventBus()
         self.metrics = Metrics()
         self.sessions = Sessions(self.provider, limits, self.admission, self.bus, self.metrics)
@@ -70,6 +78,7 @@ class Engine:
     async def running(self) -> AsyncIterator["Engine"]:
         async with trio.open_nursery() as nursery:
             await nursery.start(self.sessions.run)
+            self.started_at = trio.current_time()
             yield self
             await self.sessions.close()
 
@@ -85,4 +94,6 @@ class Engine:
         assert not self.sessions.streams
         assert not self.sessions._sessions
         assert self.admission.taken == 0
+        assert not self.turns._takers
+        assert self.turns._limiter.borrowed_tokens == 0
         assert self.provider.open == 0

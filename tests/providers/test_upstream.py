@@ -10,6 +10,7 @@ from jarvis_trio.errors import (
     JarvisError,
     ModelNotFoundError,
     UpstreamBusyError,
+    UpstreamDownError,
     UpstreamEOFError,
     UpstreamError,
     UpstreamRateLimitError,
@@ -103,7 +104,7 @@ class TestRefusals:
             (422, UpstreamRejectedError, 400, "upstream_rejected"),
             (429, UpstreamRateLimitError, 429, "upstream_rate_limited"),
             (500, UpstreamError, 502, "upstream_error"),
-            (502, UpstreamError, 502, "upstream_error"),
+            (502, UpstreamDownError, 502, "upstream_error"),
             (503, UpstreamBusyError, 503, "upstream_busy"),
             (599, UpstreamError, 502, "upstream_error"),
         ],
@@ -259,7 +260,7 @@ class TestTransportFaults:
             pass
         with trio.fail_after(10), pytest.raises(UpstreamError, match="cannot be reached") as caught:
             await collect(provider_for(server), [])
-        assert type(caught.value) is UpstreamError
+        assert type(caught.value) is UpstreamDownError
 
     async def test_a_connection_that_is_not_taken_times_out(self) -> None:
         with unaccepting_port() as port, trio.fail_after(10):

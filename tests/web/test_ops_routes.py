@@ -69,6 +69,26 @@ async def test_a_server_whose_upstream_hangs_is_not_ready_in_bounded_time(
             assert (await exchange.json())["reason"] == "scripted does not answer"
 
 
+async def test_an_upstream_that_lists_models_but_gives_no_token_is_told_as_degraded(
+    autojump_clock: MockClock,
+) -> None:
+    """It stays in service: only a prompt can find out that it answers again."""
+    script = by_prompt(silent=stuck_in("prefill"), whole=words("a"))
+    async with serving(script, first_token_timeout_s=5) as server:
+        async with server.chat("silent", session="s") as exchange:
+            assert b'"code":"upstream_timeout"' in await exchange.read()
+        async with server.request("GET", "/readyz") as probe:
+            assert await probe.status() == 200
+            told = await probe.json()
+        assert (told["status"], told["upstream"]) == ("degraded", "scripted")
+        assert told["reason"].startswith("scripted sent nothing for 5 s")
+        assert "(prefill)" in told["reason"]
+        async with server.chat("whole", session="s") as exchange:
+            assert b'"finish_reason":"stop"' in await exchange.read()
+        async with server.request("GET", "/readyz") as probe:
+            assert (await probe.json())["status"] == "ready"
+
+
 async def test_readiness_of_an_upstream_that_breaks_our_code_is_500(
     autojump_clock: MockClock,
 ) -> None:

@@ -16,6 +16,7 @@ from jarvis_trio.errors import (
     ModelNotFoundError,
     RequestError,
     UpstreamBusyError,
+    UpstreamDownError,
     UpstreamEOFError,
     UpstreamError,
     UpstreamRateLimitError,
@@ -327,6 +328,48 @@ async def test_a_full_server_is_503_with_retry_after_but_never_for_a_supersede(
         async with server.chat("C", session="two") as again:
             assert await again.status() == 200
         assert ("open", "C") in server.provider.history
+
+
+async def test_who_finds_no_place_in_the_line_for_the_upstream_is_429_with_retry_after(
+    autojump_clock: MockClock,
+) -> None:
+    async with serving(lambda _: words("a", gap=30), upstream_concurrency=1, max_queue=1) as server:
+        async with (
+            server.chat("A", session="one") as first,
+            server.chat("B", session="two") as second,
+        ):
+            assert await first.status() == 200
+            assert await second.status() == 200  # committed while it waits in the line
+            assert await server.metric("jarvis_streams_queued") == 1
+            async with server.chat("C", session="three") as refused:
+                assert await refused.status() == 429
+                error = await refusal(refused)
+                assert (error["type"], error["code"]) == ("rate_limit_error", "queue_full")
+                assert refused.headers["retry-after"] == "1"
+            assert text_of(await first.read()) == "a"
+            waited = await second.read()
+            assert waited.count(b": ping") == 5  # every ten seconds, in the line and in prefill
+            assert text_of(waited) == "a"
+        assert server.provider.max_open == 1
+        await server.assert_nothing_is_left()
+
+
+async def test_an_upstream_that_is_down_is_asked_again_also_when_no_model_is_named(
+    autojump_clock: MockClock,
+) -> None:
+    """Which model answers is asked before there is a stream; the retries are the stream's."""
+    down = UpstreamDownError("scripted cannot be reached")
+    provider = FailingModels(down)
+    provider.default_model = None
+    plays = [Play(before_accept=[down]), words("back")]
+    provider.script = lambda _: plays.pop(0)
+    async with serving(provider=provider) as server, server.chat() as exchange:
+        assert await exchange.status() == 200
+        assert text_of(await exchange.read()) == "back"
+    provider.script = lambda _: Play(before_accept=[down])
+    async with serving(provider=provider) as server, server.chat() as exchange:
+        assert await exchange.status() == 502
+        assert (await refusal(exchange))["code"] == "upstream_error"
 
 
 @pytest.mark.parametrize(
