@@ -1,0 +1,114 @@
+"""Model servers that cannot be reached: a real status at once, and no trace of the attempt."""
+
+import json
+import ssl
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trustme
+
+from tests.end_to_end.client import prompt
+from tests.end_to_end.faults.played_upstream import (
+    APIS,
+    ENDS_WITHIN_SECONDS,
+    PlayedUpstream,
+    head,
+    server_before_upstream,
+)
+from tests.end_to_end.processes import running_server
+from tests.providers.raw_server import RawPeer, raw_server, unaccepting_port
+
+SETTINGS: dict[str, Any] = {"connect_timeout_s": "0.4", "first_token_timeout_s": "30"}
+
+
+@pytest.fixture(scope="module", params=list(APIS))
+def upstream(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PlayedUpstream]:
+    path = tmp_path_factory.mktemp(f"unreachable-{request.param}")
+    with server_before_upstream(path, request.param, **SETTINGS) as upstream:
+        yield upstream
+
+
+@pytest.fixture(scope="module", params=list(APIS))
+def tls_upstream(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PlayedUpstream]:
+    path = tmp_path_factory.mktemp(f"tls-{request.param}")
+    with server_before_upstream(path, request.param, scheme="https", **SETTINGS) as upstream:
+        yield upstream
+
+
+async def assert_unreachable(
+    upstream: PlayedUpstream, code: str, status: int, says: str, **options: Any
+) -> None:
+    trace = uuid.uuid4().hex
+    exchange = await upstream.ask(trace=trace, **options)
+    assert says in upstream.assert_failed(exchange, trace, code, status, None)
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_nobody_listens(upstream: PlayedUpstream, streaming: bool) -> None:
+    await assert_unreachable(upstream, "upstream_error", 502, "cannot be reached", stream=streaming)
+
+
+async def test_nobody_listens_and_the_prompt_names_no_model(upstream: PlayedUpstream) -> None:
+    exchange = await upstream.ask(model=None)
+    assert (exchange.status, exchange.error_code) == (502, "upstream_error")
+    assert upstream.name in json.loads(exchange.raw)["error"]["message"]
+    upstream.assert_idle()
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_a_port_that_never_accepts(upstream: PlayedUpstream, streaming: bool) -> None:
+    with unaccepting_port(upstream.port):
+        await assert_unreachable(upstream, "upstream_timeout", 504, "(connect)", stream=streaming)
+
+
+@pytest.mark.parametrize("kind", list(APIS))
+async def test_a_name_that_is_nobodys(tmp_path: Path, kind: str) -> None:
+    api = APIS[kind]
+    url = f"{kind}:http://never.invalid:1{api.path}"
+    with running_server(tmp_path, url, upstream_retries="0", **SETTINGS) as server:
+        with trio.fail_after(ENDS_WITHIN_SECONDS):
+            exchange = await prompt(server.url, "x", model="m", trace="nobody")
+        assert (exchange.status, exchange.error_code) == (502, "upstream_error")
+        message = json.loads(exchange.raw)["error"]["message"]
+        assert f"{kind} at never.invalid:1 cannot be reached" in message
+        server.wait_for_log("stream_failed", trace="nobody", code="upstream_error")
+        server.wait_until_idle()
+
+
+async def test_a_certificate_that_nobody_trusts(tls_upstream: PlayedUpstream) -> None:
+    heard = False
+
+    async def play(peer: RawPeer, _: bytes) -> None:
+        nonlocal heard
+        heard = True
+
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
+    async with tls_upstream.playing(play, tls):
+        await assert_unreachable(tls_upstream, "upstream_error", 502, "certificate verify failed")
+    assert not heard
+
+
+@pytest.mark.parametrize(
+    "said", [head(400, "Content-Length: 0"), b"", b"\0" * 99], ids=["http", "nothing", "zeroes"]
+)
+async def test_no_tls_behind_https(tls_upstream: PlayedUpstream, said: bytes) -> None:
+    async def handler(peer: RawPeer) -> None:
+        await peer.tcp.receive_some()
+        await peer.send(said)
+
+    async with raw_server(handler, port=tls_upstream.port):
+        await assert_unreachable(tls_upstream, "upstream_error", 502, "cannot be reached")
+
+
+async def test_a_handshake_that_is_never_answered(tls_upstream: PlayedUpstream) -> None:
+    async with raw_server(RawPeer.see_close, port=tls_upstream.port):
+        await assert_unreachable(tls_upstream, "upstream_timeout", 504, "(connect)")
