@@ -130,5 +130,4 @@ async def test_a_model_server_that_is_stopped_and_goes_on(upstream: PlayedUpstre
         wait_until_unready(upstream, "does not answer")
         process.send_signal(signal.SIGCONT)
         await assert_served(upstream)
-        wait_until_ready(upstream)
     assert upstream.server.children() == workers

@@ -70,8 +70,15 @@ def no_tokens(api: Api) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("streaming", [True, False])
-@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\nX", b"HTTP/1.1 100 Continue\r\n\r\n"])
+@pytest.mark.parametrize(
+    ("said", "streaming"),
+    [
+        (b"", True),
+        (b"", False),
+        (b"HTTP/1.1 200 OK\r\nX", True),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", True),
+    ],
+)
 async def test_headers_that_never_come(
     upstream: PlayedUpstream, said: bytes, streaming: bool
 ) -> None:
