@@ -17,7 +17,12 @@ from jarvis_trio.engine.policies import parse_policy
 from jarvis_trio.engine.replay import Reader
 from jarvis_trio.engine.sessions import Sessions
 from jarvis_trio.engine.stream import LiveStream, Prompt
-from jarvis_trio.errors import MediaTypeError, ModelNotFoundError, RequestError
+from jarvis_trio.errors import (
+    MediaTypeError,
+    ModelNotFoundError,
+    RequestError,
+    UpstreamTimeoutError,
+)
 from jarvis_trio.events import Cause, Model
 from jarvis_trio.web.auth import Keys
 from jarvis_trio.web.connection import at_end, receive_body
@@ -108,8 +113,9 @@ class OpenAIRoutes:
 
     async def _list_models(self) -> list[Model]:
         provider = self._sessions.provider
-        with trio.fail_after(self._settings.connect_timeout_s):
+        with trio.move_on_after(self._settings.connect_timeout_s):
             return await provider.models()
+        raise UpstreamTimeoutError(f"{provider.name} did not say in time which models it has")
 
     async def _streaming(self, stream: LiveStream, reader: Reader) -> Response:
         """Commit the headers when the upstream has accepted, or after a second.
