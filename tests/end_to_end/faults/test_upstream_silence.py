@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import count
 
+import httpx
 import pytest
 import trio
 
-from tests.end_to_end.client import Exchange, prompt
+from tests.end_to_end.client import NOBODY, Exchange, prompt
 from tests.end_to_end.faults.played_upstream import (
     APIS,
     ENDS_WITHIN_SECONDS,
@@ -20,7 +21,8 @@ from tests.end_to_end.faults.played_upstream import (
     saying,
     server_before_upstream,
 )
-from tests.providers.raw_server import RawPeer
+from tests.end_to_end.processes import KEY
+from tests.providers.raw_server import RawPeer, raw_server
 
 SETTINGS = {"connect_timeout_s": "0.5", "first_token_timeout_s": "0.5", "idle_timeout_s": "0.4"}
 DRIP_SECONDS = 0.05
@@ -86,6 +88,21 @@ async def test_headers_that_never_come(
         saying(said, then="stay"), "upstream_timeout", 504, stream=streaming
     )
     assert "first token (connect)" in message
+
+
+async def test_models_that_are_never_listed(upstream: PlayedUpstream) -> None:
+    async with (
+        raw_server(RawPeer.see_close, port=upstream.port) as raw,
+        httpx.AsyncClient(trust_env=False, verify=NOBODY) as client,
+    ):
+        with trio.fail_after(ENDS_WITHIN_SECONDS):
+            answer = await client.get(f"{upstream.server.url}/v1/models", headers=KEY)
+            await raw.wait_handled(raw.accepted)
+    assert answer.status_code == 504
+    error = answer.json()["error"]
+    assert error["code"] == "upstream_timeout"
+    assert upstream.name in error["message"]
+    upstream.assert_idle()
 
 
 @pytest.mark.parametrize("streaming", [True, False])
