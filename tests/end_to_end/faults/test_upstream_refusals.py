@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 import trio
 
+from tests.end_to_end.client import Exchange
 from tests.end_to_end.faults.played_upstream import (
     APIS,
     SECRET,
@@ -89,6 +90,19 @@ async def test_when_to_come_back_is_passed_on(
     assert exchange.status == status
     assert exchange.headers.get("retry-after") == passed_on
     upstream.assert_idle()
+
+
+async def test_a_refusal_behind_our_own_headers_is_an_error_frame(
+    upstream: PlayedUpstream,
+) -> None:
+    """Those are sent after a second, for a model that takes long to load."""
+    exchange = Exchange()
+
+    async def play(peer: RawPeer, _: bytes) -> None:
+        await exchange.started.wait()
+        await peer.stream.send_all(head(503))
+
+    await upstream.fails(play, "upstream_busy", text="", exchange=exchange)
 
 
 async def test_a_redirect_is_not_followed(upstream: PlayedUpstream) -> None:

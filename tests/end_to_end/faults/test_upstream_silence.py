@@ -121,6 +121,15 @@ async def test_silence_between_two_tokens(upstream: PlayedUpstream, streaming: b
     assert "the next token (decode)" in message
 
 
+@pytest.mark.parametrize("upstream", ["openai"], indirect=True, scope="module")
+async def test_silence_between_the_finish_reason_and_the_end_marker(
+    upstream: PlayedUpstream,
+) -> None:
+    """Usage would come here, and errors do: without the end marker nothing is certain."""
+    play = saying(OPENAI.head(), OPENAI.tokens(0), OPENAI.finish, then="stay")
+    assert "(decode)" in await upstream.fails(play, "upstream_timeout", text="w0 ")
+
+
 async def test_tokens_that_come_in_time_may_take_longer_than_any_timeout_together(
     upstream: PlayedUpstream,
 ) -> None:
