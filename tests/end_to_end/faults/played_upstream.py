@@ -96,11 +96,11 @@ def saying(*pieces: bytes, then: str = "close") -> Play:
 class PlayedUpstream:
     """A server, and the port where it looks for its model server: nobody's, unless played."""
 
-    def __init__(self, server: Server, api: Api, port: int) -> None:
+    def __init__(self, server: Server, api: Api, host: str, port: int) -> None:
         self.server = server
         self.api = api
         self.port = port
-        self.name = f"{api.name} at 127.0.0.1:{port}"
+        self.name = f"{api.name} at {host}:{port}"
         self.descriptors = descriptors_at_rest(server)
 
     @contextlib.asynccontextmanager
@@ -193,16 +193,16 @@ def reserved_port() -> Iterator[int]:
 
 @contextlib.contextmanager
 def server_before_upstream(
-    path: Path, kind: str, *, scheme: str = "http", **settings: Any
+    path: Path, kind: str, *, scheme: str = "http", host: str = "127.0.0.1", **settings: Any
 ) -> Iterator[PlayedUpstream]:
     """Run a server whose model server is not there yet."""
     api = APIS[kind]
     with reserved_port() as port:
-        url = f"{kind}:{scheme}://127.0.0.1:{port}{api.path}"
+        url = f"{kind}:{scheme}://{host}:{port}{api.path}"
         with running_server(path, url, upstream_retries="0", **settings) as server:
             server.wait_for_log("upstream_not_ready")
             trio.run(prompt, server.url, "so that what is opened only once is open")
-            yield PlayedUpstream(server, api, port)
+            yield PlayedUpstream(server, api, host, port)
 
 
 def descriptors_at_rest(server: Server) -> int:
