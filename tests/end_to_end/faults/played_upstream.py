@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import trio
 
 from tests.end_to_end.client import Exchange, prompt
@@ -203,6 +204,20 @@ def server_before_upstream(
             server.wait_for_log("upstream_not_ready")
             trio.run(prompt, server.url, "so that what is opened only once is open")
             yield PlayedUpstream(server, api, host, port)
+
+
+def servers_before_upstream(**settings: Any) -> Any:
+    """Return a module's fixture: such a server, once for each API."""
+
+    @pytest.fixture(scope="module", params=list(APIS))
+    def upstream(
+        request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    ) -> Iterator[PlayedUpstream]:
+        path = tmp_path_factory.mktemp(request.param)
+        with server_before_upstream(path, request.param, **settings) as upstream:
+            yield upstream
+
+    return upstream
 
 
 def descriptors_at_rest(server: Server) -> int:

@@ -1,7 +1,6 @@
 """Answers that begin well: what came before the fault is shown, and no fault is a clean end."""
 
 import re
-from collections.abc import Iterator
 from itertools import chain
 
 import pytest
@@ -9,12 +8,11 @@ import trio
 
 from tests.end_to_end.client import Exchange
 from tests.end_to_end.faults.played_upstream import (
-    APIS,
     OPENAI,
     SECRET,
     PlayedUpstream,
     saying,
-    server_before_upstream,
+    servers_before_upstream,
 )
 from tests.providers.raw_server import RawPeer
 
@@ -26,14 +24,7 @@ PIECES = 4096
 GROWTH_BYTES = 48 * 1024 * 1024
 """What a worker may grow by for one line of at most 4 MB, its copies and their garbage."""
 
-
-@pytest.fixture(scope="module", params=list(APIS))
-def upstream(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PlayedUpstream]:
-    path = tmp_path_factory.mktemp(f"bodies-{request.param}")
-    with server_before_upstream(path, request.param, log_level="info") as upstream:
-        yield upstream
+upstream = servers_before_upstream(log_level="info")
 
 
 def chunk(data: bytes) -> bytes:

@@ -6,7 +6,6 @@ that it is a failure, however much of it came.
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import httpx
@@ -15,14 +14,13 @@ import trio
 
 from tests.end_to_end.client import NOBODY, Exchange
 from tests.end_to_end.faults.played_upstream import (
-    APIS,
     OLLAMA,
     SECRET,
     Api,
     PlayedUpstream,
     failure,
     saying,
-    server_before_upstream,
+    servers_before_upstream,
 )
 from tests.end_to_end.processes import KEY
 from tests.providers.raw_server import RawPeer
@@ -30,14 +28,7 @@ from tests.providers.raw_server import RawPeer
 AT_ONCE = 16
 CUT = re.compile(rb"<(\d+)>")
 
-
-@pytest.fixture(scope="module", params=list(APIS))
-def upstream(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PlayedUpstream]:
-    path = tmp_path_factory.mktemp(f"cuts-{request.param}")
-    with server_before_upstream(path, request.param, log_level="info") as upstream:
-        yield upstream
+upstream = servers_before_upstream(log_level="info")
 
 
 def chunk(data: bytes) -> bytes:

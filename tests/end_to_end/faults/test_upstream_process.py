@@ -10,16 +10,14 @@ from functools import partial
 from typing import Any
 
 import httpx
-import pytest
 import trio
 
 from tests.end_to_end.client import Exchange, prompt
 from tests.end_to_end.faults.played_upstream import (
-    APIS,
     ENDS_WITHIN_SECONDS,
     SECRET,
     PlayedUpstream,
-    server_before_upstream,
+    servers_before_upstream,
 )
 from tests.end_to_end.processes import ROOT, wait_until
 
@@ -27,14 +25,7 @@ LONG = "sim?tps=50&tokens=100000"
 SHORT = "sim?tps=0&tokens=2"
 SETTINGS = {"connect_timeout_s": "0.5", "first_token_timeout_s": "0.6", "idle_timeout_s": "0.8"}
 
-
-@pytest.fixture(scope="module", params=list(APIS))
-def upstream(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PlayedUpstream]:
-    path = tmp_path_factory.mktemp(f"process-{request.param}")
-    with server_before_upstream(path, request.param, **SETTINGS) as upstream:
-        yield upstream
+upstream = servers_before_upstream(**SETTINGS)
 
 
 @contextlib.contextmanager

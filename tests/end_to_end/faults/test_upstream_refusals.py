@@ -2,33 +2,24 @@
 
 import gzip
 import json
-from collections.abc import Iterator
 
 import pytest
 import trio
 
 from tests.end_to_end.client import Exchange
 from tests.end_to_end.faults.played_upstream import (
-    APIS,
     SECRET,
     PlayedUpstream,
     head,
     saying,
-    server_before_upstream,
+    servers_before_upstream,
 )
 from tests.providers.raw_server import RawPeer
 
 PAGE = b"<html><body>502 Bad Gateway</body></html>"
 ELSEWHERE = "Location: /elsewhere"
 
-
-@pytest.fixture(scope="module", params=list(APIS))
-def upstream(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PlayedUpstream]:
-    path = tmp_path_factory.mktemp(f"refusals-{request.param}")
-    with server_before_upstream(path, request.param) as upstream:
-        yield upstream
+upstream = servers_before_upstream()
 
 
 @pytest.mark.parametrize("streaming", [True, False])

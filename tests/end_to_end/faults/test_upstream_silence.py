@@ -1,7 +1,6 @@
 """Model servers that say nothing, or nothing that is a token: every wait has its end."""
 
 import uuid
-from collections.abc import Iterator
 from functools import partial
 from itertools import count
 
@@ -11,7 +10,6 @@ import trio
 
 from tests.end_to_end.client import NOBODY, Exchange, prompt
 from tests.end_to_end.faults.played_upstream import (
-    APIS,
     ENDS_WITHIN_SECONDS,
     OPENAI,
     SECRET,
@@ -19,7 +17,7 @@ from tests.end_to_end.faults.played_upstream import (
     Play,
     PlayedUpstream,
     saying,
-    server_before_upstream,
+    servers_before_upstream,
 )
 from tests.end_to_end.processes import KEY
 from tests.providers.raw_server import RawPeer, raw_server
@@ -28,14 +26,7 @@ SETTINGS = {"connect_timeout_s": "0.5", "first_token_timeout_s": "0.5", "idle_ti
 DRIP_SECONDS = 0.05
 """Well inside of every timeout: what counts any byte as life waits for ever."""
 
-
-@pytest.fixture(scope="module", params=list(APIS))
-def upstream(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PlayedUpstream]:
-    path = tmp_path_factory.mktemp(f"silence-{request.param}")
-    with server_before_upstream(path, request.param, **SETTINGS) as upstream:
-        yield upstream
+upstream = servers_before_upstream(**SETTINGS)
 
 
 def dripping(opening: bytes, drop: bytes, *, byte_by_byte: bool = False) -> Play:

@@ -3,17 +3,15 @@
 import json
 import ssl
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import trustme
 
 from tests.end_to_end.faults.played_upstream import (
-    APIS,
     PlayedUpstream,
     head,
-    server_before_upstream,
+    servers_before_upstream,
 )
 from tests.providers.raw_server import RawPeer, raw_server, unaccepting_port
 
@@ -22,32 +20,9 @@ NOBODYS = ".".join(["x" * 60] * 5)
 
 SETTINGS: dict[str, Any] = {"connect_timeout_s": "0.4", "first_token_timeout_s": "30"}
 
-
-@pytest.fixture(scope="module", params=list(APIS))
-def upstream(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PlayedUpstream]:
-    path = tmp_path_factory.mktemp(f"unreachable-{request.param}")
-    with server_before_upstream(path, request.param, **SETTINGS) as upstream:
-        yield upstream
-
-
-@pytest.fixture(scope="module", params=list(APIS))
-def tls_upstream(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PlayedUpstream]:
-    path = tmp_path_factory.mktemp(f"tls-{request.param}")
-    with server_before_upstream(path, request.param, scheme="https", **SETTINGS) as upstream:
-        yield upstream
-
-
-@pytest.fixture(scope="module", params=list(APIS))
-def nameless_upstream(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PlayedUpstream]:
-    path = tmp_path_factory.mktemp(f"nameless-{request.param}")
-    with server_before_upstream(path, request.param, host=NOBODYS, **SETTINGS) as upstream:
-        yield upstream
+upstream = servers_before_upstream(**SETTINGS)
+tls_upstream = servers_before_upstream(scheme="https", **SETTINGS)
+nameless_upstream = servers_before_upstream(host=NOBODYS, **SETTINGS)
 
 
 async def assert_unreachable(
