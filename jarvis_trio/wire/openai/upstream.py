@@ -155,7 +155,8 @@ class ChatDecoder(FramedDecoder[SSEEvent]):
             if delta.refusal:
                 deltas.append(Text(delta.refusal))
             if delta.tool_calls:
-                deltas.extend(map(self._tool_call, delta.tool_calls))
+                calls = map(self._tool_call, delta.tool_calls)
+                deltas.extend(call for call in calls if call.id or call.name or call.arguments)
         if choice.finish_reason and not self._is_finished:
             self._is_finished = True
             deltas.append(Finish(_REASONS.get(choice.finish_reason, "stop")))

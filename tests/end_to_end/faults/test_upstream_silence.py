@@ -52,6 +52,7 @@ def no_tokens(api: Api) -> dict[str, bytes]:
             "lines of a comment": b": keep-alive\n",
             "nothing": b"\n",
             "empty deltas": chunk % b'{"choices":[{"delta":{"role":"assistant","content":""}}]}',
+            "empty tool calls": chunk % b'{"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}',
             "no choices": chunk % b'{"choices":[]}',
             "usage": chunk % b'{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":#}}',
             "progress": chunk % b'{"choices":[{"delta":{}}],"prompt_progress":{"total":9}}',

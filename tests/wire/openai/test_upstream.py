@@ -127,6 +127,11 @@ def test_tool_calls_without_an_index_are_counted_by_their_ids() -> None:
     assert deltas == [ToolCall(0, "a", "f"), ToolCall(0, None, None, "{}"), ToolCall(1, "b")]
 
 
+def test_a_piece_of_a_tool_call_with_nothing_in_it_is_nothing() -> None:
+    empty = chunk({"tool_calls": [{"index": 0}, {"index": 0, "function": {"arguments": ""}}]})
+    assert decode(empty, chunk({"content": "a"}, "stop")) == ([Text("a"), Finish("stop")], None)
+
+
 def test_only_the_first_choice_is_read() -> None:
     choices = [{"index": 1, "delta": {"content": "b"}}, {"index": None, "delta": {"content": "a"}}]
     assert decode(sse({"choices": choices}), DONE)[0] == [Text("a"), Finish("stop")]
