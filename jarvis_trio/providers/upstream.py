@@ -244,7 +244,7 @@ def _is_out_of_descriptors(error: BaseException | None) -> bool:
 
 def _oddity(headers: httpx.Headers) -> str | None:
     """Return what a body is that is none of a model server's, for all that we asked for."""
-    if headers.get("content-encoding", "identity").lower() != "identity":
+    if headers.get("content-encoding", "").lower() not in {"", "identity"}:
         return "compressed data, which we did not ask for"
     if headers.get("content-type", "").lower().startswith("text/html"):
         return "a web page; is JARVIS_UPSTREAM right?"
