@@ -6,7 +6,7 @@ import httptools
 import httpx
 import trio
 
-from jarvis_trio.providers.http_errors import READ_ERRORS
+from jarvis_trio.providers.http_errors import READ_ERRORS, UnreadableError
 
 Connection = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
@@ -37,7 +37,7 @@ class ResponseBody(httpx.AsyncByteStream):
         self._head_is_complete = False
         self._is_complete = False
         self._ends_with_connection = True
-        self._fault: httpx.RemoteProtocolError | None = None
+        self._fault: UnreadableError | None = None
 
     async def receive_head(self) -> None:
         """Wait for the status and the headers."""
@@ -72,7 +72,7 @@ class ResponseBody(httpx.AsyncByteStream):
             total += len(data)
             if total > MAX_BUFFERED_BODY_BYTES:
                 self.close()
-                raise httpx.RemoteProtocolError("the body is too large")
+                raise UnreadableError("the body is too large")
         return b"".join(pieces)
 
     def close(self) -> None:
@@ -117,13 +117,13 @@ class ResponseBody(httpx.AsyncByteStream):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._fault = httpx.RemoteProtocolError("not HTTP: the server changes the protocol")
+            self._fault = UnreadableError("not HTTP: the server changes the protocol")
         except httptools.HttpParserError as error:
-            self._fault = httpx.RemoteProtocolError(f"not HTTP: {error}")
+            self._fault = UnreadableError(f"not HTTP: {error}")
         self._bytes_without_body = 0 if self._pieces else self._bytes_without_body + len(data)
         if self._bytes_without_body > MAX_HEAD_BYTES + RECEIVE_BYTES:
             part = "a trailer" if self._head_is_complete else "the head"
-            self._fault = httpx.RemoteProtocolError(f"{part} of the answer is too large")
+            self._fault = UnreadableError(f"{part} of the answer is too large")
         return True
 
     # What httptools calls. What follows the body is nobody's business.

@@ -11,6 +11,10 @@ FAILURES = (
 )
 
 
+class UnreadableError(httpx.RemoteProtocolError):
+    """Bytes that are not HTTP, or more of them than we take; nothing was broken off."""
+
+
 class HttpxErrors:
     """A ``with`` statement that turns trio's and the kernel's errors into httpx's."""
 

@@ -6,10 +6,11 @@ Here httpx's errors and HTTP's statuses become our errors, and nowhere else.
 
 import errno
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
+import trio
 
 from jarvis_trio.errors import (
     ConfigError,
@@ -28,6 +29,7 @@ from jarvis_trio.errors import (
 from jarvis_trio.events import Delta, Model
 from jarvis_trio.providers.http import TrioTransport
 from jarvis_trio.providers.http_body import ResponseBody
+from jarvis_trio.providers.http_errors import UnreadableError
 from jarvis_trio.wire.decoding import DeltaDecoder
 from jarvis_trio.wire.error_text import decode_error
 
@@ -35,6 +37,9 @@ SHORTEST_SECRET = 8
 """Shorter keys are placeholders ("none", "ollama"), and words of many a message."""
 
 MAX_RETRY_AFTER_DIGITS = 6
+
+REASON_SECONDS = 0.5
+"""How long the reason of a refusal may take: that it is one is known, and our client waits."""
 
 
 class UpstreamAnswer:
@@ -129,17 +134,21 @@ class Upstream:
         """Send, and return the body of a 200; any other status is an error with its reason."""
         try:
             response = await self._client.send(request, stream=True)
-            body: ResponseBody = response.extensions["body"]
-            if response.status_code == 200:
-                return body
         except httpx.HTTPError as error:
             raise self.transport_error(error) from error
+        body: ResponseBody = response.extensions["body"]
+        oddity = _oddity(response.headers)
+        if response.status_code == 200 and oddity is None:
+            return body
+        said = ""
         try:
-            said = decode_error(await body.read_whole())
-        except httpx.HTTPError:
-            said = ""  # a refusal is one, also without its reason
+            if oddity is None:
+                with trio.move_on_after(REASON_SECONDS), suppress(httpx.HTTPError):
+                    said = decode_error(await body.read_whole())
         finally:
             body.close()
+        if response.status_code == 200:
+            raise UpstreamError(f"{self.name} answered with {oddity}")
         raise self._refusal(response, self._without_key(said), model)
 
     def fault(self, error: JarvisError) -> JarvisError:
@@ -166,6 +175,8 @@ class Upstream:
                 return OverloadedError("this server has no descriptors left", retry_after=1.0)
             case httpx.ConnectError():
                 return UpstreamDownError(f"{self.name} cannot be reached: {error}")
+            case UnreadableError():
+                return UpstreamError(f"{self.name} sent what cannot be read ({error})")
             case httpx.RemoteProtocolError() | httpx.ReadError():
                 return UpstreamEOFError(f"{self.name} broke the connection off: {error}")
             case _:
@@ -232,6 +243,15 @@ def _is_out_of_descriptors(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
+
+
+def _oddity(headers: httpx.Headers) -> str | None:
+    """Return what a body is that is none of a model server's, for all that we asked for."""
+    if headers.get("content-encoding", "").lower() not in {"", "identity"}:
+        return "compressed data, which we did not ask for"
+    if headers.get("content-type", "").lower().startswith("text/html"):
+        return "a web page; is JARVIS_UPSTREAM right?"
+    return None
 
 
 async def _forget_redirect(response: httpx.Response) -> None:

@@ -104,5 +104,4 @@ def _add_routes(
 def _add_errors(app: JarvisApp) -> None:
     app.register_error_handler(JarvisError, errors.respond)
     app.register_error_handler(HTTPException, errors.respond_to_quart)
-    app.register_error_handler(trio.TooSlowError, errors.respond_to_timeout)
     app.register_error_handler(Exception, errors.respond_to_fault)

@@ -6,7 +6,6 @@ The handlers are async because Quart runs any other in a thread: a refusal must 
 import math
 
 import structlog
-import trio
 from quart import Response
 from werkzeug.exceptions import HTTPException, InternalServerError
 
@@ -17,7 +16,6 @@ from jarvis_trio.errors import (
     NotFoundError,
     RequestError,
     RequestTimeoutError,
-    UpstreamTimeoutError,
 )
 from jarvis_trio.wire.openai.frames import encode_error
 
@@ -42,11 +40,6 @@ async def respond_to_quart(error: HTTPException) -> Response:
     if error.code == 405:
         response.headers["Allow"] = ", ".join(getattr(error, "valid_methods", None) or ())
     return response
-
-
-async def respond_to_timeout(_: trio.TooSlowError) -> Response:
-    """Return what a client is told when the upstream did not answer a question of ours."""
-    return response_to(UpstreamTimeoutError("the upstream did not answer in time"))
 
 
 async def respond_to_fault(error: BaseException) -> Response:

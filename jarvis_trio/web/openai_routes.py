@@ -23,6 +23,7 @@ from jarvis_trio.errors import (
     ModelNotFoundError,
     RequestError,
     UpstreamDownError,
+    UpstreamTimeoutError,
 )
 from jarvis_trio.events import Cause, Model
 from jarvis_trio.web.auth import Keys
@@ -43,6 +44,9 @@ UNKNOWN_MODEL = "default"
 DECODE_ON_THE_LOOP_BYTES = 256 * 1024
 """Larger requests are decoded in a thread: a hostile 4 MB takes half a second."""
 
+DECODING_THREADS = 2
+"""Of our own: the default ones may all be waiting for a resolver that does not answer."""
+
 
 class OpenAIRoutes:
     """The views; what they need comes in, nothing is global."""
@@ -51,6 +55,7 @@ class OpenAIRoutes:
         self._settings = settings
         self._sessions = sessions
         self._keys = keys
+        self._decoding = trio.CapacityLimiter(DECODING_THREADS)
 
     async def chat_completions(self) -> Response:
         """POST /v1/chat/completions."""
@@ -68,7 +73,9 @@ class OpenAIRoutes:
         _check_media_type()
         body = await receive_body()
         if len(body) > DECODE_ON_THE_LOOP_BYTES:
-            chat = await trio.to_thread.run_sync(decode_chat_request, body, abandon_on_cancel=True)
+            chat = await trio.to_thread.run_sync(
+                decode_chat_request, body, abandon_on_cancel=True, limiter=self._decoding
+            )
         else:
             chat = decode_chat_request(body)
         model = chat.model or await self._default_model()
@@ -115,8 +122,9 @@ class OpenAIRoutes:
 
     async def _list_models(self) -> list[Model]:
         provider = self._sessions.provider
-        with trio.fail_after(self._settings.connect_timeout_s):
+        with trio.move_on_after(self._settings.connect_timeout_s):
             return await provider.models()
+        raise UpstreamTimeoutError(f"{provider.name} did not say in time which models it has")
 
     async def _streaming(self, stream: LiveStream, reader: Reader) -> Response:
         """Commit the headers when the upstream has accepted, or after a second.

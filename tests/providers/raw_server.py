@@ -96,13 +96,13 @@ class RawServer:
 
 @asynccontextmanager
 async def raw_server(
-    handler: Handler, tls: ssl.SSLContext | None = None
+    handler: Handler, tls: ssl.SSLContext | None = None, *, port: int = 0
 ) -> AsyncIterator[RawServer]:
-    """Run ``handler`` for each connection, and close that when it returns.
+    """Run ``handler`` for each connection, and close that when it returns; port 0 is any.
 
     That a client leaves is no error of the server's. An error of the test comes out as it is.
     """
-    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1", backlog=1024)
+    (listener,) = await trio.open_tcp_listeners(port, host="127.0.0.1", backlog=1024)
     server = RawServer(listener.socket.getsockname()[1], "http" if tls is None else "https")
 
     async def serve(tcp: trio.SocketStream) -> None:
@@ -149,9 +149,9 @@ def answering_and_staying(*pieces: bytes) -> Handler:
 
 
 @contextmanager
-def unaccepting_port() -> Iterator[int]:
+def unaccepting_port(port: int = 0) -> Iterator[int]:
     """Give a port whose queue of connections is full: connecting to it takes for ever."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+    with socket.create_server(("127.0.0.1", port), backlog=0) as listener:
         port = listener.getsockname()[1]
         waiting = [socket.socket() for _ in range(4)]
         try:

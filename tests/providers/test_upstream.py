@@ -268,9 +268,13 @@ class TestTransportFaults:
             with pytest.raises(UpstreamTimeoutError, match="connect"):
                 await collect(provider, [])
 
-    @pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 2", b"\0\1\2", b"220 mail ready\r\n"])
-    async def test_what_ends_before_an_answer_or_is_none(self, sent: bytes) -> None:
+    @pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 2"])
+    async def test_what_ends_before_an_answer(self, sent: bytes) -> None:
         assert type(await error_from(answering(sent))) is UpstreamEOFError
+
+    @pytest.mark.parametrize("sent", [b"\0\1\2", b"220 mail ready\r\n"])
+    async def test_what_is_not_http_has_not_been_broken_off(self, sent: bytes) -> None:
+        assert type(await error_from(answering_and_staying(sent))) is UpstreamError
 
     async def test_a_reset_before_an_answer(self) -> None:
         async def handler(peer: RawPeer) -> None:

@@ -96,7 +96,7 @@ class ChatDecoder(FramedDecoder[SSEEvent]):
 
     The end marker is ``[DONE]``, or a finish reason followed by the end of the bytes. A finish
     reason that OpenAI does not know becomes ``stop``. Choices other than the first are left out. A
-    refusal is text.
+    refusal is text. The usage comes at the end, wherever it stood: counting is no sign of life.
     """
 
     __slots__ = ("_calls", "_is_finished", "_usage")
@@ -111,9 +111,10 @@ class ChatDecoder(FramedDecoder[SSEEvent]):
         """Take note that no more bytes will come. An event that no blank line ended is lost."""
         if self.error is None and not self.ended:
             if self._is_finished:
-                self.ended = True
-            else:
-                self.error = UpstreamEOFError("the model server closed before its end marker")
+                deltas: list[Delta] = []
+                self._end(deltas)
+                return deltas
+            self.error = UpstreamEOFError("the model server closed before its end marker")
         return []
 
     def _read(self, event: SSEEvent, deltas: list[Delta]) -> None:
@@ -140,7 +141,7 @@ class ChatDecoder(FramedDecoder[SSEEvent]):
             if not choice.index:
                 self._take(choice, deltas)
         if chunk.usage is not None:
-            self._count(chunk.usage, deltas)
+            self._count(chunk.usage)
 
     def _take(self, choice: _Choice, deltas: list[Delta]) -> None:
         delta = choice.delta
@@ -154,7 +155,8 @@ class ChatDecoder(FramedDecoder[SSEEvent]):
             if delta.refusal:
                 deltas.append(Text(delta.refusal))
             if delta.tool_calls:
-                deltas.extend(map(self._tool_call, delta.tool_calls))
+                calls = map(self._tool_call, delta.tool_calls)
+                deltas.extend(call for call in calls if call.id or call.name or call.arguments)
         if choice.finish_reason and not self._is_finished:
             self._is_finished = True
             deltas.append(Finish(_REASONS.get(choice.finish_reason, "stop")))
@@ -168,17 +170,17 @@ class ChatDecoder(FramedDecoder[SSEEvent]):
         function = call.function or _Function()
         return ToolCall(index, call.id or None, function.name or None, function.arguments or "")
 
-    def _count(self, counted: _Usage, deltas: list[Delta]) -> None:
+    def _count(self, counted: _Usage) -> None:
         usage = Usage(counted.prompt_tokens or 0, counted.completion_tokens or 0)
-        # Some servers repeat the usage in every chunk.
-        if usage != self._usage and usage != Usage():
+        if usage != Usage():
             self._usage = usage
-            deltas.append(usage)
 
     def _end(self, deltas: list[Delta]) -> None:
         if not self._is_finished:
             self._is_finished = True
             deltas.append(Finish("tool_calls" if self._calls else "stop"))
+        if self._usage is not None:
+            deltas.append(self._usage)
         self.ended = True
 
     def _fail(self, message: str) -> None:

@@ -90,7 +90,8 @@ def test_an_empty_finish_reason_is_none() -> None:
     ]
 
 
-def test_usage_is_read_in_any_chunk_and_once_for_the_same_numbers() -> None:
+@pytest.mark.parametrize("end", [[DONE], []], ids=["done", "end of the bytes"])
+def test_usage_is_read_in_any_chunk_and_told_once_at_the_end(end: list[bytes]) -> None:
     one = {"prompt_tokens": 3, "completion_tokens": 1}
     two = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
     deltas, _ = decode(
@@ -98,9 +99,9 @@ def test_usage_is_read_in_any_chunk_and_once_for_the_same_numbers() -> None:
         chunk({}, "stop", usage=two),
         sse({"choices": [], "usage": two}),
         sse({"usage": None}),
-        DONE,
+        *end,
     )
-    assert deltas == [Text("a"), Usage(3, 1), Finish("stop"), Usage(3, 2)]
+    assert deltas == [Text("a"), Finish("stop"), Usage(3, 2)]
 
 
 def test_tool_calls_are_read_in_pieces() -> None:
@@ -124,6 +125,11 @@ def test_tool_calls_without_an_index_are_counted_by_their_ids() -> None:
         chunk({"tool_calls": [{"id": "b"}]}),
     )
     assert deltas == [ToolCall(0, "a", "f"), ToolCall(0, None, None, "{}"), ToolCall(1, "b")]
+
+
+def test_a_piece_of_a_tool_call_with_nothing_in_it_is_nothing() -> None:
+    empty = chunk({"tool_calls": [{"index": 0}, {"index": 0, "function": {"arguments": ""}}]})
+    assert decode(empty, chunk({"content": "a"}, "stop")) == ([Text("a"), Finish("stop")], None)
 
 
 def test_only_the_first_choice_is_read() -> None:
