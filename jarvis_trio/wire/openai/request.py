@@ -30,9 +30,11 @@ _KNOWN: Final = frozenset(
     }
 )  # fmt: skip
 _MAX_NESTING: Final = 100
-_MAX_MODEL_CHARS: Final = 512
-
-_MAX_STOPS: Final = 64
+MAX_MODEL_CHARS: Final = 512
+MAX_NEW_TOKENS: Final = 2**31 - 1
+MAX_SEED: Final = 2**63 - 1
+MAX_TEMPERATURE: Final = 100
+MAX_STOPS: Final = 64
 _MAX_OUTSIDE_STRINGS: Final = 256 * 1024
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
@@ -52,7 +54,7 @@ def decode_chat_request(body: bytes) -> ChatRequest:
     _check_one_choice(fields)
     options = mapping(fields, "stream_options", "stream_options") or {}
     limits = [
-        integer(fields, key, least=1, most=2**31 - 1)
+        integer(fields, key, least=1, most=MAX_NEW_TOKENS)
         for key in ("max_completion_tokens", "max_tokens")
     ]
     return ChatRequest(
@@ -61,10 +63,10 @@ def decode_chat_request(body: bytes) -> ChatRequest:
         stream=boolean(fields, "stream", "stream"),
         include_usage=boolean(options, "include_usage", "stream_options.include_usage"),
         max_tokens=next((limit for limit in limits if limit is not None), None),
-        temperature=number(fields, "temperature", most=100),
+        temperature=number(fields, "temperature", most=MAX_TEMPERATURE),
         top_p=number(fields, "top_p", most=1),
         stop=_stop(fields),
-        seed=integer(fields, "seed", least=-(2**63), most=2**63 - 1),
+        seed=integer(fields, "seed", least=-MAX_SEED - 1, most=MAX_SEED),
         extra={key: value for key, value in fields.items() if key not in _KNOWN},
     )
 
@@ -117,7 +119,7 @@ def _too_deep() -> RequestError:
 
 def _check_one_choice(fields: dict[str, Any]) -> None:
     count = fields.get("n")
-    if count is not None and (type(count) is not int or count != 1):
+    if count is not None and (type(count) is bool or count != 1):
         raise fault("n", "must be 1: send another request for another answer")
 
 
@@ -140,9 +142,9 @@ def _conversation(fields: dict[str, Any]) -> tuple[Message, ...]:
 
 def _model(fields: dict[str, Any]) -> str | None:
     model = string(fields, "model", "model")
-    if model is not None and not 0 < len(model) <= _MAX_MODEL_CHARS:
+    if model is not None and not 0 < len(model) <= MAX_MODEL_CHARS:
         raise fault(
-            "model", f"must have 1 to {_MAX_MODEL_CHARS} characters; leave it out for the default"
+            "model", f"must have 1 to {MAX_MODEL_CHARS} characters; leave it out for the default"
         )
     return model
 
@@ -152,8 +154,8 @@ def _stop(fields: dict[str, Any]) -> tuple[str, ...]:
     strings = [value] if type(value) is str else value
     if type(strings) is not list:
         raise fault("stop", "must be a string or a list of strings")
-    if len(strings) > _MAX_STOPS:
-        raise fault("stop", f"must have at most {_MAX_STOPS} strings")
+    if len(strings) > MAX_STOPS:
+        raise fault("stop", f"must have at most {MAX_STOPS} strings")
     for index, item in enumerate(strings):
         if type(item) is not str:
             raise wrong_type(f"stop[{index}]", str, item)
