@@ -5,6 +5,7 @@ https://platform.openai.com/docs/api-reference/chat/create
 """
 
 import re
+from codecs import BOM_UTF8
 from typing import Any, Final
 
 import msgspec
@@ -23,7 +24,7 @@ from jarvis_trio.wire.openai.fields import (
 )
 from jarvis_trio.wire.openai.messages import decode_messages
 
-_KNOWN: Final = frozenset(
+KNOWN: Final = frozenset(
     {
         "messages", "prompt", "model", "stream", "stream_options", "max_tokens",
         "temperature", "top_p", "stop", "seed", "n",
@@ -67,7 +68,7 @@ def decode_chat_request(body: bytes) -> ChatRequest:
         top_p=number(fields, "top_p", most=1),
         stop=_stop(fields),
         seed=integer(fields, "seed", least=-MAX_SEED - 1, most=MAX_SEED),
-        extra={key: value for key, value in fields.items() if key not in _KNOWN},
+        extra={key: value for key, value in fields.items() if key not in KNOWN},
     )
 
 
@@ -89,6 +90,10 @@ def _object(body: bytes) -> dict[str, Any]:
     except msgspec.ValidationError:
         raise RequestError("the request body holds a number too large to read") from None
     except ValueError as error:
+        if body.startswith(BOM_UTF8):
+            raise RequestError(
+                "the request body begins with a byte order mark: send it without"
+            ) from None
         raise RequestError(f"the request body must be valid JSON: {error}") from None
     if type(fields) is not dict:
         raise RequestError('the request body must be a JSON object such as {"messages": […]}')

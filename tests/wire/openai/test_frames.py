@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +29,7 @@ from jarvis_trio.events import (
     ToolCall,
     Usage,
 )
+from jarvis_trio.wire.openai.answers import ChatChunk
 from jarvis_trio.wire.openai.frames import (
     PING,
     ChatChunkEncoder,
@@ -51,6 +53,11 @@ def encoder(include_usage: bool = False) -> ChatChunkEncoder:
     return ChatChunkEncoder("str_1", 'a"model', CREATED, include_usage)
 
 
+def as_described(chunk: dict[str, Any]) -> Any:
+    """Return of a chunk what the API's document knows."""
+    return msgspec.to_builtins(msgspec.convert(chunk, ChatChunk))
+
+
 def chunks(frames: bytes) -> list[dict[str, Any]]:
     """Check what holds for every frame towards OpenAI's clients and return the chunks."""
     assert frames == b"" or frames.endswith(b"\n\n")
@@ -58,6 +65,7 @@ def chunks(frames: bytes) -> list[dict[str, Any]]:
         assert line == b"" or (line.startswith(b"data: ") and len(line) > 6)
     read = [json.loads(event.data) for event in SSEDecoder().feed(frames.removesuffix(DONE))]
     for chunk in read:
+        assert as_described(chunk) == chunk
         ChatCompletionChunk.model_validate(chunk)
         assert chunk["id"] == "str_1"
         assert chunk["object"] == "chat.completion.chunk"
