@@ -30,7 +30,7 @@ def is_accepted(body: Any) -> bool:
     return True
 
 
-odd = st.sampled_from(
+odd: st.SearchStrategy[Any] = st.sampled_from(
     [
         None, True, False, 0, 1, 1.0, -1, 0.5, 2**31, 2**63, -(2**63) - 1, 10**30,
         "", " ", "x", "m" * 513, [], ["x"], ["x"] * 65, [None], [[]],
