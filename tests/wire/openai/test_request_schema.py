@@ -1,5 +1,6 @@
 """The description of a chat request takes what the decoder takes, and refuses what it refuses."""
 
+import itertools
 from typing import Any
 
 import jsonschema_rs
@@ -109,6 +110,32 @@ def test_the_description_and_the_decoder_agree() -> None:
 def test_they_agree_on_what_stands_for_content(key: str, value: Any) -> None:
     body = {"messages": [{"role": "assistant", key: value}]}
     assert described.is_valid(body) == is_accepted(body)
+
+
+def with_some(**values: tuple[Any, ...]) -> list[dict[str, Any]]:
+    """Return an object for each choice of values; ``...`` leaves a key out."""
+    chosen = (dict(zip(values, row, strict=True)) for row in itertools.product(*values.values()))
+    return [{key: value for key, value in each.items() if value is not ...} for each in chosen]
+
+
+def test_they_agree_on_every_part_of_a_message() -> None:
+    links: tuple[Any, ...] = (..., None, 1, "x", {}, {"url": None}, {"url": "x"})
+    for part in with_some(
+        type=(..., None, 1, "text", "image_url", "other"), text=(..., None, 1, "x"), image_url=links
+    ):
+        body = {"messages": [{"role": "user", "content": [part]}]}
+        assert described.is_valid(body) == is_accepted(body), part
+
+
+def test_they_agree_on_every_call_of_a_tool() -> None:
+    functions = with_some(name=(..., None, 1, "f"), arguments=(..., None, 1, "{}"))
+    for call in with_some(
+        type=(..., None, 1, "function", "custom"),
+        id=(..., None, 1, "x"),
+        function=(..., None, 1, *functions),
+    ):
+        body = {"messages": [{"role": "assistant", "tool_calls": [call]}]}
+        assert described.is_valid(body) == is_accepted(body), call
 
 
 @pytest.mark.parametrize("count", [0, 1, MAX_MESSAGES, MAX_MESSAGES + 1])
