@@ -43,6 +43,11 @@ class Exchange:
         self._to_app, self._app_receives = trio.open_memory_channel[Message](math.inf)
         self._pieces, self._arrived = trio.open_memory_channel[bytes](math.inf)
 
+    @property
+    def has_begun(self) -> bool:
+        """The response's head is there."""
+        return self._status is not None
+
     async def status(self) -> int:
         """Wait for the response's head and return its status."""
         await self._started.wait()

@@ -17,6 +17,7 @@ from jarvis_trio.web.auth import Keys, check_host
 from jarvis_trio.web.connection import DRAIN, STALL_WATCH, HTTPConnection
 from jarvis_trio.web.drain import Drain
 from jarvis_trio.web.openai_routes import OpenAIRoutes, trace_of
+from jarvis_trio.web.openapi import openapi
 from jarvis_trio.web.ops_routes import OpsRoutes
 from jarvis_trio.web.stall_watch import StallWatch
 
@@ -96,6 +97,7 @@ def _add_routes(
         ("/healthz", "GET", ops.healthz),
         ("/readyz", "GET", ops.readyz),
         ("/metrics", "GET", ops.metrics),
+        ("/openapi.json", "GET", openapi),
         ("/", "GET", ops.index),
     ):
         app.add_url_rule(rule, rule, view, methods=[method])

@@ -195,3 +195,6 @@ def _check_media_type() -> None:
         raise MediaTypeError(
             f"send JSON with 'Content-Type: application/json', not {request.mimetype}"
         )
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding != "identity":
+        raise MediaTypeError(f"send the body as it is, without Content-Encoding: {encoding}")

@@ -1,7 +1,10 @@
 """For operators: is it alive, can it answer, what has it counted."""
 
+from typing import Literal
+
 import msgspec
 import trio
+from msgspec import UNSET, Struct, UnsetType
 from quart import Response
 
 from jarvis_trio.engine.sessions import Sessions
@@ -10,6 +13,20 @@ from jarvis_trio.observe.metrics import Metrics
 
 READINESS_KNOWN_FOR_SECONDS = 2.0
 """A probe needs no key: however often it comes, it asks the upstream only so often."""
+
+
+class Health(Struct):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(Struct):
+    """Whether prompts would be answered, by which model server, and why not."""
+
+    status: Literal["ready", "degraded", "not_ready", "draining"]
+    upstream: str | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
 
 
 class OpsRoutes:
@@ -28,28 +45,29 @@ class OpsRoutes:
             "jarvis_trio is running.\n\n"
             "POST /v1/chat/completions   OpenAI-compatible, streaming\n"
             "GET  /v1/models\n"
-            "GET  /healthz /readyz /metrics\n",
+            "GET  /healthz /readyz /metrics\n"
+            "GET  /openapi.json          all of it, described\n",
             content_type="text/plain; charset=utf-8",
         )
 
     async def healthz(self) -> Response:
         """GET /healthz: the process answers."""
-        return _json({"status": "ok"})
+        return _json(Health())
 
     async def readyz(self) -> Response:
         """GET /readyz: prompts would be answered; 503 with the reason when not."""
         if self._sessions.is_draining:
-            return _json({"status": "draining", "reason": "the server is shutting down"}, 503)
+            return _json(Readiness("draining", reason="the server is shutting down"), 503)
         if trio.current_time() >= self._known_until:
             self._reason = await self._reason_for_not_being_ready()
             self._known_until = trio.current_time() + READINESS_KNOWN_FOR_SECONDS
         upstream = self._sessions.provider.name
         if self._reason is not None:
-            return _json({"status": "not_ready", "upstream": upstream, "reason": self._reason}, 503)
+            return _json(Readiness("not_ready", upstream, self._reason), 503)
         if (silent := self._sessions.upstream_is_silent) is not None:
             # Only prompts can find out that it speaks again, so they must go on coming.
-            return _json({"status": "degraded", "upstream": upstream, "reason": silent.summary})
-        return _json({"status": "ready", "upstream": upstream})
+            return _json(Readiness("degraded", upstream, silent.summary))
+        return _json(Readiness("ready", upstream))
 
     async def _reason_for_not_being_ready(self) -> str | None:
         provider = self._sessions.provider
@@ -69,5 +87,5 @@ class OpsRoutes:
         )
 
 
-def _json(value: dict[str, str], status: int = 200) -> Response:
+def _json(value: Struct, status: int = 200) -> Response:
     return Response(msgspec.json.encode(value), status=status, content_type="application/json")

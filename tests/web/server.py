@@ -1,18 +1,21 @@
 """The whole server in virtual time, over a scripted provider, and what its clients say."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import trio
 from trio.testing import wait_all_tasks_blocked
+from werkzeug.exceptions import HTTPException
 
 from jarvis_trio.assembly import assemble
 from jarvis_trio.config import Settings
 from jarvis_trio.engine.event_bus import EventBus
 from jarvis_trio.events import Model
 from jarvis_trio.web.app import JarvisApp
+from jarvis_trio.web.openapi import OPERATIONS
 from tests.asgi_client import Body, Client, Exchange, running
 from tests.scripted import Play, Script, ScriptedProvider, words
 
@@ -20,6 +23,11 @@ CHAT = "/v1/chat/completions"
 JSON = {"Content-Type": "application/json"}
 DEVKEY = {"Authorization": "Bearer devkey"}
 TEST_ENDS_WITHIN_SECONDS = 3600
+
+
+def described_path(rule: str) -> str:
+    """Return a route's rule as the document writes it."""
+    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule)
 
 
 def stuck_in(phase: str, close_hangs_until: trio.Event | None = None) -> Play:
@@ -87,7 +95,25 @@ class Server:
         self.app = app
         self.provider = provider
         self.bus = bus
-        self.request = client.request
+        self._client = client
+
+    @asynccontextmanager
+    async def request(self, method: str, path: str, **options: Any) -> AsyncIterator[Exchange]:
+        """Send a request; whatever status it has in the end, the document must know."""
+        async with self._client.request(method, path, **options) as exchange:
+            yield exchange
+        if exchange.has_begun:
+            self._assert_described(method, path, await exchange.status())
+
+    def _assert_described(self, method: str, path: str, status: int) -> None:
+        try:
+            rule, _ = self.app.url_map.bind("localhost").match(path, method)
+        except HTTPException:
+            return  # no route of ours
+        if method != "OPTIONS":
+            operation = OPERATIONS["GET" if method == "HEAD" else method, described_path(rule)]
+            known = {error.status for error in operation.errors} | set(operation.content)
+            assert status in known, f"{method} {path}: {status} is not in /openapi.json"
 
     def chat(
         self,

@@ -54,10 +54,15 @@ def sequence(fields: dict[str, Any], key: str, param: str) -> list[Any] | None:
 
 
 def integer(fields: dict[str, Any], key: str, *, least: int, most: int) -> int | None:
-    """Return the whole number at ``key``, None when absent or null. Errors: RequestError."""
+    """Return the whole number at ``key``, None when absent or null. Errors: RequestError.
+
+    JSON has one kind of number: 5.0 is whole too.
+    """
     value = fields.get(key)
     if value is None:
         return None
+    if type(value) is float and value.is_integer():
+        value = int(value)
     if type(value) is not int:
         raise wrong_type(key, int, value)
     if not least <= value <= most:

@@ -6,9 +6,9 @@ never an ``id:``, ``event:`` or ``retry:`` line and never empty data: openai-pyt
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import Any, Final, assert_never
+from typing import Final, assert_never
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from jarvis_trio.errors import JarvisError, SupersededError
@@ -22,23 +22,25 @@ from jarvis_trio.events import (
     Usage,
 )
 from jarvis_trio.wire.json_text import encode_json
+from jarvis_trio.wire.openai.answers import (
+    Answer,
+    ChatCompletion,
+    Choice,
+    ErrorAnswer,
+    ErrorDetails,
+    Function,
+    FunctionCall,
+    FunctionCallPiece,
+    FunctionPiece,
+    ModelCard,
+    ModelList,
+    TokenCount,
+)
 
 PING: Final = b": ping\n\n"
 """A comment: keeps a quiet connection open, and no client sees it."""
 
 _DONE: Final = b"data: [DONE]\n\n"
-
-
-class _Function(Struct, gc=False, omit_defaults=True):
-    name: str | UnsetType = UNSET
-    arguments: str | UnsetType = UNSET
-
-
-class _ToolCallPiece(Struct, gc=False, omit_defaults=True):
-    function: _Function
-    index: int | UnsetType = UNSET
-    id: str | UnsetType = UNSET
-    type: str | UnsetType = UNSET
 
 
 class ChatChunkEncoder:
@@ -93,7 +95,7 @@ class ChatChunkEncoder:
             + b"}\n\n"
         )
         if self._wants_usage and usage is not None:
-            frames += self._head + b'],"usage":' + encode_json(_usage(usage)) + b"}\n\n"
+            frames += self._head + b'],"usage":' + encode_json(_count(usage)) + b"}\n\n"
         return frames + _DONE
 
     def error(self, error: JarvisError) -> bytes:
@@ -120,11 +122,11 @@ class ChatChunkEncoder:
 
     def _tool_call(self, call: ToolCall) -> bytes:
         is_first = call.id is not None or call.name is not None
-        piece = _ToolCallPiece(
+        piece = FunctionCallPiece(
             index=call.index,
             id=UNSET if call.id is None else call.id,
             type="function" if is_first else UNSET,
-            function=_Function(
+            function=FunctionPiece(
                 name=UNSET if call.name is None else call.name, arguments=call.arguments
             ),
         )
@@ -136,86 +138,57 @@ def encode_completion(stream_id: str, model: str, created: int, completion: Comp
 
     ``content`` is null when there are only tool calls; a tool call without an id is given one.
     """
-    message: dict[str, Any] = {
-        "role": "assistant",
-        "content": None if completion.tool_calls and not completion.text else completion.text,
-        "refusal": None,
-    }
-    if completion.reasoning:
-        message["reasoning_content"] = completion.reasoning
-    if completion.tool_calls:
-        message["tool_calls"] = [
-            {
-                "id": call.id or f"call_{call.index}",
-                "type": "function",
-                "function": {"name": call.name or "", "arguments": call.arguments},
-            }
-            for call in completion.tool_calls
-        ]
-    choice = {
-        "index": 0,
-        "message": message,
-        "logprobs": None,
-        "finish_reason": completion.finish_reason or "stop",
-    }
-    answer: dict[str, Any] = {
-        "id": stream_id,
-        "object": "chat.completion",
-        "created": created,
-        "model": model,
-        "choices": [choice],
-    }
-    if completion.usage is not None:
-        answer["usage"] = _usage(completion.usage)
-    return encode_json(answer)
+    calls = [
+        FunctionCall(
+            id=call.id or f"call_{call.index}", function=Function(call.name or "", call.arguments)
+        )
+        for call in completion.tool_calls
+    ]
+    message = Answer(
+        content=None if calls and not completion.text else completion.text,
+        reasoning_content=completion.reasoning or UNSET,
+        tool_calls=calls or UNSET,
+    )
+    return encode_json(
+        ChatCompletion(
+            id=stream_id,
+            created=created,
+            model=model,
+            choices=[Choice(message=message, finish_reason=completion.finish_reason or "stop")],
+            usage=UNSET if completion.usage is None else _count(completion.usage),
+        )
+    )
 
 
-def error_object(error: JarvisError) -> dict[str, Any]:
+def encode_error(error: JarvisError) -> bytes:
     """Return ``{"error": {"message", "type", "param", "code"}}``.
 
     ``superseded_by``, the id of the stream that took over, stands beside them when there is one.
     """
-    fields: dict[str, Any] = {
-        "message": error.message,
-        "type": error.type,
-        "param": error.param,
-        "code": error.code,
-    }
-    if isinstance(error, SupersededError):
-        fields["superseded_by"] = error.superseded_by
-    return {"error": fields}
-
-
-def encode_error(error: JarvisError) -> bytes:
-    """Return ``error_object(error)`` as JSON."""
-    return encode_json(error_object(error))
+    successor = error.superseded_by if isinstance(error, SupersededError) else UNSET
+    return encode_json(
+        ErrorAnswer(ErrorDetails(error.message, error.type, error.param, error.code, successor))
+    )
 
 
 def encode_models(models: Iterable[Model]) -> bytes:
     """Return the answer of ``GET /v1/models``, in the order given."""
-    return encode_json({"object": "list", "data": [_model(model) for model in models]})
+    return encode_json(ModelList(data=[_card(model) for model in models]))
 
 
 def encode_model(model: Model) -> bytes:
     """Return the answer of ``GET /v1/models/{id}``."""
-    return encode_json(_model(model))
+    return encode_json(_card(model))
 
 
-def _model(model: Model) -> dict[str, Any]:
-    return {
-        "id": model.id,
-        "object": "model",
-        "created": model.created,
-        "owned_by": model.owned_by,
-    }
+def _card(model: Model) -> ModelCard:
+    return ModelCard(id=model.id, created=model.created, owned_by=model.owned_by)
 
 
-def _usage(usage: Usage) -> dict[str, int]:
-    return {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
-    }
+def _count(usage: Usage) -> TokenCount:
+    return TokenCount(
+        usage.prompt_tokens, usage.completion_tokens, usage.prompt_tokens + usage.completion_tokens
+    )
 
 
 def _joined(calls: Iterable[ToolCall]) -> list[ToolCall]:

@@ -3,13 +3,20 @@
 The format is OpenAI's: https://platform.openai.com/docs/api-reference/chat/create
 """
 
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 from jarvis_trio.events import Message, ToolCall
 from jarvis_trio.wire.openai.fields import fault, mapping, sequence, string, wrong_type
 
-_ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
-_STANDS_FOR_CONTENT: Final = ("tool_calls", "function_call", "refusal", "audio")
+Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
+
+STANDS_FOR_CONTENT: Final = ("tool_calls", "function_call", "refusal", "audio")
+"""What an assistant's message may have in place of content."""
+
+MAX_MESSAGES: Final = 4096
+"""More than any model can attend to; each costs time here, and again in the upstream's template."""
+
+_ROLES: Final[tuple[str, ...]] = get_args(Role)
 
 
 def decode_messages(sent: list[Any]) -> tuple[Message, ...]:
@@ -22,6 +29,10 @@ def decode_messages(sent: list[Any]) -> tuple[Message, ...]:
     """
     if not sent:
         raise fault("messages", "must hold at least one message")
+    if len(sent) > MAX_MESSAGES:
+        raise fault(
+            "messages", f"must hold at most {MAX_MESSAGES} messages, but it holds {len(sent)}"
+        )
     return tuple([_message(value, f"messages[{index}]") for index, value in enumerate(sent)])
 
 
@@ -37,7 +48,7 @@ def _message(value: Any, path: str) -> Message:
         text = content
     elif type(content) is list:
         text, images = _parts(content, f"{path}.content")
-    elif content is None and role == "assistant" and any(map(value.get, _STANDS_FOR_CONTENT)):
+    elif content is None and role == "assistant" and any(map(value.get, STANDS_FOR_CONTENT)):
         text = ""
     else:
         raise fault(

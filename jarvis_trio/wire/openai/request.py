@@ -5,6 +5,7 @@ https://platform.openai.com/docs/api-reference/chat/create
 """
 
 import re
+from codecs import BOM_UTF8
 from typing import Any, Final
 
 import msgspec
@@ -23,16 +24,18 @@ from jarvis_trio.wire.openai.fields import (
 )
 from jarvis_trio.wire.openai.messages import decode_messages
 
-_KNOWN: Final = frozenset(
+KNOWN: Final = frozenset(
     {
         "messages", "prompt", "model", "stream", "stream_options", "max_tokens",
         "temperature", "top_p", "stop", "seed", "n",
     }
 )  # fmt: skip
 _MAX_NESTING: Final = 100
-_MAX_MODEL_CHARS: Final = 512
-
-_MAX_STOPS: Final = 64
+MAX_MODEL_CHARS: Final = 512
+MAX_NEW_TOKENS: Final = 2**31 - 1
+MAX_SEED: Final = 2**63 - 1
+MAX_TEMPERATURE: Final = 100
+MAX_STOPS: Final = 64
 _MAX_OUTSIDE_STRINGS: Final = 256 * 1024
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
@@ -52,7 +55,7 @@ def decode_chat_request(body: bytes) -> ChatRequest:
     _check_one_choice(fields)
     options = mapping(fields, "stream_options", "stream_options") or {}
     limits = [
-        integer(fields, key, least=1, most=2**31 - 1)
+        integer(fields, key, least=1, most=MAX_NEW_TOKENS)
         for key in ("max_completion_tokens", "max_tokens")
     ]
     return ChatRequest(
@@ -61,11 +64,11 @@ def decode_chat_request(body: bytes) -> ChatRequest:
         stream=boolean(fields, "stream", "stream"),
         include_usage=boolean(options, "include_usage", "stream_options.include_usage"),
         max_tokens=next((limit for limit in limits if limit is not None), None),
-        temperature=number(fields, "temperature", most=100),
+        temperature=number(fields, "temperature", most=MAX_TEMPERATURE),
         top_p=number(fields, "top_p", most=1),
         stop=_stop(fields),
-        seed=integer(fields, "seed", least=-(2**63), most=2**63 - 1),
-        extra={key: value for key, value in fields.items() if key not in _KNOWN},
+        seed=integer(fields, "seed", least=-MAX_SEED - 1, most=MAX_SEED),
+        extra={key: value for key, value in fields.items() if key not in KNOWN},
     )
 
 
@@ -87,6 +90,10 @@ def _object(body: bytes) -> dict[str, Any]:
     except msgspec.ValidationError:
         raise RequestError("the request body holds a number too large to read") from None
     except ValueError as error:
+        if body.startswith(BOM_UTF8):
+            raise RequestError(
+                "the request body begins with a byte order mark: send it without"
+            ) from None
         raise RequestError(f"the request body must be valid JSON: {error}") from None
     if type(fields) is not dict:
         raise RequestError('the request body must be a JSON object such as {"messages": […]}')
@@ -117,7 +124,7 @@ def _too_deep() -> RequestError:
 
 def _check_one_choice(fields: dict[str, Any]) -> None:
     count = fields.get("n")
-    if count is not None and (type(count) is not int or count != 1):
+    if count is not None and (type(count) is bool or count != 1):
         raise fault("n", "must be 1: send another request for another answer")
 
 
@@ -140,9 +147,9 @@ def _conversation(fields: dict[str, Any]) -> tuple[Message, ...]:
 
 def _model(fields: dict[str, Any]) -> str | None:
     model = string(fields, "model", "model")
-    if model is not None and not 0 < len(model) <= _MAX_MODEL_CHARS:
+    if model is not None and not 0 < len(model) <= MAX_MODEL_CHARS:
         raise fault(
-            "model", f"must have 1 to {_MAX_MODEL_CHARS} characters; leave it out for the default"
+            "model", f"must have 1 to {MAX_MODEL_CHARS} characters; leave it out for the default"
         )
     return model
 
@@ -152,8 +159,8 @@ def _stop(fields: dict[str, Any]) -> tuple[str, ...]:
     strings = [value] if type(value) is str else value
     if type(strings) is not list:
         raise fault("stop", "must be a string or a list of strings")
-    if len(strings) > _MAX_STOPS:
-        raise fault("stop", f"must have at most {_MAX_STOPS} strings")
+    if len(strings) > MAX_STOPS:
+        raise fault("stop", f"must have at most {MAX_STOPS} strings")
     for index, item in enumerate(strings):
         if type(item) is not str:
             raise wrong_type(f"stop[{index}]", str, item)

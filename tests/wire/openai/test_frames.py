@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +29,7 @@ from jarvis_trio.events import (
     ToolCall,
     Usage,
 )
+from jarvis_trio.wire.openai.answers import ChatChunk
 from jarvis_trio.wire.openai.frames import (
     PING,
     ChatChunkEncoder,
@@ -35,7 +37,6 @@ from jarvis_trio.wire.openai.frames import (
     encode_error,
     encode_model,
     encode_models,
-    error_object,
 )
 from jarvis_trio.wire.openai.upstream import ChatDecoder
 from jarvis_trio.wire.sse import SSEDecoder
@@ -52,6 +53,11 @@ def encoder(include_usage: bool = False) -> ChatChunkEncoder:
     return ChatChunkEncoder("str_1", 'a"model', CREATED, include_usage)
 
 
+def as_described(chunk: dict[str, Any]) -> Any:
+    """Return of a chunk what the API's document knows."""
+    return msgspec.to_builtins(msgspec.convert(chunk, ChatChunk))
+
+
 def chunks(frames: bytes) -> list[dict[str, Any]]:
     """Check what holds for every frame towards OpenAI's clients and return the chunks."""
     assert frames == b"" or frames.endswith(b"\n\n")
@@ -59,6 +65,7 @@ def chunks(frames: bytes) -> list[dict[str, Any]]:
         assert line == b"" or (line.startswith(b"data: ") and len(line) > 6)
     read = [json.loads(event.data) for event in SSEDecoder().feed(frames.removesuffix(DONE))]
     for chunk in read:
+        assert as_described(chunk) == chunk
         ChatCompletionChunk.model_validate(chunk)
         assert chunk["id"] == "str_1"
         assert chunk["object"] == "chat.completion.chunk"
@@ -191,9 +198,9 @@ def test_an_error_is_one_frame_and_done() -> None:
     assert b"id:" not in frames
 
 
-def test_an_error_object_names_the_field_and_the_successor() -> None:
+def test_an_error_names_the_field_and_the_successor() -> None:
     at_fault = RequestError("n must be 1", param="n", code="odd")
-    assert error_object(at_fault) == {
+    assert json.loads(encode_error(at_fault)) == {
         "error": {
             "message": "n must be 1",
             "type": "invalid_request_error",
@@ -201,10 +208,9 @@ def test_an_error_object_names_the_field_and_the_successor() -> None:
             "code": "odd",
         }
     }
-    superseded = error_object(SupersededError("str_2"))
+    superseded = json.loads(encode_error(SupersededError("str_2")))
     assert superseded["error"]["code"] == "superseded"
     assert superseded["error"]["superseded_by"] == "str_2"
-    assert json.loads(encode_error(SupersededError("str_2"))) == superseded
 
 
 def test_an_error_message_that_utf8_cannot_carry_is_mended() -> None:

@@ -1,6 +1,7 @@
 """The body of a chat request: what is read, what is refused, and how it is said."""
 
 import json
+from codecs import BOM_UTF8
 from contextlib import suppress
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from jarvis_trio.errors import RequestError
 from jarvis_trio.events import ChatRequest, Message, ToolCall
+from jarvis_trio.wire.openai.messages import MAX_MESSAGES
 from jarvis_trio.wire.openai.request import decode_chat_request
 from jarvis_trio.wire.openai.upstream import encode_chat_request
 from tests.wire.material import almost, as_json, quick
@@ -220,6 +222,8 @@ def in_call(call: Any) -> dict[str, Any]:
         ({"messages": [HI], "seed": 0.5}, "seed", "must be a whole number"),
         ({"messages": [HI], "n": 2}, "n", "must be 1"),
         ({"messages": [HI], "n": True}, "n", "must be 1"),
+        ({"messages": [HI], "n": 1.5}, "n", "must be 1"),
+        ({"messages": [HI], "max_tokens": 1e300}, "max_tokens", "from 1 to"),
         ({"messages": [HI], "n": "1"}, "n", "must be 1"),
     ],
 )
@@ -246,6 +250,11 @@ def test_a_field_at_fault_is_named_and_the_message_says_what_would_do(
         (b'{"prompt":"\xed\xa0\x80"}', "UTF-8"),
         (b'{"prompt":"\\ud800"}', "valid JSON"),
         (b'{"prompt":"\\udc00 and more"}', "valid JSON"),
+        (b'{"prompt":"x","model":"\\ud83d"}', "valid JSON"),
+        (b'{"prompt":"x","\\ud83d":1}', "valid JSON"),
+        (b'{"prompt":"a\0b"}', "valid JSON"),
+        (BOM_UTF8 + b'{"prompt":"a"}', "byte order mark"),
+        ('{"prompt":"a"}'.encode("utf-16"), "valid JSON"),
         (b'{"prompt":"a","temperature":NaN}', "valid JSON"),
         (b'{"prompt":"a","temperature":-Infinity}', "valid JSON"),
         (b'{"prompt":"a","temperature":1e999}', "number too large"),
@@ -326,11 +335,40 @@ def test_megabytes_of_numbers_or_brackets_are_refused_before_they_are_read() -> 
         assert "outside of strings" in refused.value.message
 
 
-def test_megabytes_of_text_and_ten_thousand_messages_are_read() -> None:
-    paste = '"quoted" \\ and, [bracketed] {text} ' * 60_000
+@pytest.mark.parametrize(
+    "paste", ['"quoted" \\ and, [bracketed] {text} ' * 60_000, "😀" * 1_000_000]
+)
+def test_megabytes_of_text_are_read(paste: str) -> None:
     assert decode_chat_request(as_json({"prompt": paste})).messages[0].text == paste
-    many = [{"role": "user", "content": f"message {n}, with text"} for n in range(10_000)]
-    assert len(decode_chat_request(as_json({"messages": many})).messages) == 10_000
+
+
+def test_as_many_messages_as_no_conversation_has_are_refused() -> None:
+    assert len(decode(messages=[HI] * MAX_MESSAGES).messages) == MAX_MESSAGES
+    for count in (MAX_MESSAGES + 1, 10_000):
+        error = refusal(as_json({"messages": [HI] * count}))
+        assert error.param == "messages"
+        assert error.message == f"messages must hold at most 4096 messages, but it holds {count}"
+
+
+def test_the_last_of_two_equal_keys_counts() -> None:
+    body = b'{"prompt":"a","messages":[{"role":"user","content":"b"}],"prompt":null}'
+    assert decode_chat_request(body).messages[0].text == "b"
+
+
+def test_a_character_that_no_keyboard_has_is_a_character() -> None:
+    for prompt in ("a\0b", "\ufeffa", "\u2028", "\U0010ffff"):
+        body = json.dumps({"prompt": f"{prompt}!", "model": f"{prompt}!"}).encode()
+        request = decode_chat_request(body)
+        assert (request.messages[0].text, request.model) == (f"{prompt}!", f"{prompt}!")
+        encode_chat_request(request, request.model)
+
+
+@pytest.mark.parametrize(("key", "sent"), [("max_tokens", 5.0), ("seed", -5.0), ("n", 1.0)])
+def test_a_whole_number_is_whole_however_it_is_written(key: str, sent: float) -> None:
+    """JSON has one kind of number."""
+    read = decode(**{key: sent})
+    assert read == decode(**{key: int(sent)})
+    assert type(read.max_tokens) is not float
 
 
 def test_a_flood_of_stop_strings_is_refused() -> None:
