@@ -48,7 +48,7 @@ class Sender:
 async def watching() -> AsyncIterator[StallWatch]:
     watch = StallWatch(TIMEOUT)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(watch.run)
+        nursery.start_soon(watch.run)  # noqa: ASYNC113 - it may begin late
         yield watch
         nursery.cancel_scope.cancel(reason="the test is over")
 
