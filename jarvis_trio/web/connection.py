@@ -1,4 +1,4 @@
-"""One HTTP request's life between Hypercorn and Quart, mended in three places.
+"""One HTTP request's life between Hypercorn and Quart, mended in four places.
 
 1. Hypercorn tells of ``http.disconnect`` also when a response has been sent to its end, while its
    own code still runs inside that last ``send``; quart-trio cancels the request then, so that
@@ -9,9 +9,11 @@
 3. A client that is still sending gets to read why it is refused: the last message waits, bounded,
    until the rest of the request has been read and thrown away. Closing with unread bytes in the
    kernel would reset the connection, and the reset would overtake the answer.
+4. Quart sends a whole answer in one piece, which a slow client cannot take in time, however long it
+   is: it goes in slices, like a stream.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 
 import trio
@@ -20,11 +22,15 @@ from quart import Quart, request
 from quart.wrappers import Request
 from quart_trio.asgi import TrioASGIHTTPConnection
 
-from jarvis_trio.config import LINGER_SECONDS, LINGER_WHILE_DRAINING_SECONDS
+from jarvis_trio.config import (
+    LINGER_SECONDS,
+    LINGER_WHILE_DRAINING_SECONDS,
+    WRITE_SLICE_BYTES,
+)
 from jarvis_trio.errors import RequestError, ServerShutdownError
 from jarvis_trio.events import Cause
+from jarvis_trio.web.client_socket import CLIENT_SOCKET, ClientSocket
 from jarvis_trio.web.drain import Drain
-from jarvis_trio.web.peer_sockets import Ends
 from jarvis_trio.web.stall_watch import StallWatch
 from jarvis_trio.wire.openai.frames import encode_error
 
@@ -62,7 +68,7 @@ class HTTPConnection(TrioASGIHTTPConnection):
     def __init__(self, app: Quart, scope: HTTPScope) -> None:
         super().__init__(app, scope)
         self.held: list[LetGo] = []
-        self.ends = _ends(scope)
+        self.client_socket: ClientSocket | None = scope.get("state", {}).get(CLIENT_SOCKET)
         self.shares_connection = scope["http_version"] not in ("1.0", "1.1")
         self.receiving = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
@@ -82,11 +88,12 @@ class HTTPConnection(TrioASGIHTTPConnection):
                 with trio.move_on_after(linger):
                     await self._request_is_whole.wait()
                 self._response_is_sent = True
-            watch.begin(self)
-            try:
-                await send(message)
-            finally:
-                watch.end(self)
+            for part in _slices(message):
+                watch.begin(self)
+                try:
+                    await send(part)
+                finally:
+                    watch.end(self)
 
         drain.enter(self)
         try:
@@ -149,9 +156,16 @@ async def _refuse(error: RequestError, send: ASGISendCallable) -> None:
     await send({"type": "http.response.body", "body": encode_error(error), "more_body": False})
 
 
-def _ends(scope: HTTPScope) -> Ends | None:
-    """Return the addresses of the request's connection; a unix socket has none."""
-    client, server = scope.get("client"), scope.get("server")
-    if client is None or server is None or server[1] is None:
-        return None
-    return (client[0], client[1]), (server[0], server[1])
+def _slices(message: ASGISendEvent) -> Iterator[ASGISendEvent]:
+    """Return the message, a long body in slices: each has the whole timeout to be taken."""
+    if message["type"] != "http.response.body" or len(message["body"]) <= WRITE_SLICE_BYTES:
+        yield message
+        return
+    body, more_body = message["body"], message["more_body"]
+    for start in range(0, len(body), WRITE_SLICE_BYTES):
+        end = start + WRITE_SLICE_BYTES
+        yield {
+            "type": "http.response.body",
+            "body": body[start:end],
+            "more_body": more_body or end < len(body),
+        }

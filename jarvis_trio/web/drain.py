@@ -15,7 +15,7 @@ import structlog
 import trio
 
 from jarvis_trio.engine.sessions import Sessions
-from jarvis_trio.web.peer_sockets import Ends, shut_down
+from jarvis_trio.web.client_socket import ClientSocket
 
 LAST_WORDS_SECONDS = 0.5
 """What a reader has to take its terminal frame when the grace is over."""
@@ -26,8 +26,8 @@ log = structlog.get_logger("jarvis_trio")
 class Draining(Protocol):
     """A request that is being handled."""
 
-    ends: Ends | None
-    """The addresses of its connection; None where it has none (a unix socket)."""
+    client_socket: ClientSocket | None
+    """Its connection's; None where nobody gave it one."""
 
     def stop_receiving(self) -> None:
         """Answer at once, if the request is still being sent."""
@@ -83,7 +83,9 @@ class Drain:
         await self._sessions.end_all()
         with trio.move_on_after(LAST_WORDS_SECONDS):
             await self._wait_for_departures()
-        shut_down({request.ends for request in self._requests if request.ends is not None})
+        for request in self._requests:
+            if request.client_socket is not None:
+                request.client_socket.shut_down()
         log.info("drain_done", cut_off=len(self._requests))
         self.done.set()
 

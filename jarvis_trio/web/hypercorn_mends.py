@@ -20,6 +20,9 @@
 7. What comes behind a WebSocket handshake that is not accepted yet is answered twice, and a
    connection whose handshake is refused is left open. Here the one is passed over, and the other
    closed.
+8. A request is told its client's address, which is none on a unix socket, and has no way to end a
+   connection whose client does not read. Here it is given the connection's socket, and what is
+   written there is counted.
 
 A test over real sockets for each says when it is needed no longer.
 """
@@ -33,6 +36,9 @@ from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, H2Protocol, StreamBuffer
 from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.trio.worker_context import TrioSingleTask
+from hypercorn.typing import LifespanState
+
+from jarvis_trio.web.client_socket import CLIENT_SOCKET, ClientSocket
 
 READS_AHEAD = 4
 """Reads of at most 64 KB that may wait while Hypercorn handles what came before them."""
@@ -51,6 +57,8 @@ _push = StreamBuffer.push
 
 
 async def _run_by_itself(self: TCPServer) -> None:
+    sock: trio.socket.SocketType = getattr(self.stream, "transport_stream", self.stream).socket
+    self.state = LifespanState({**self.state, CLIENT_SOCKET: ClientSocket(sock)})
     try:
         await _run(self)
     except* Exception as group:
@@ -98,6 +106,8 @@ async def _send_or_be_closed(self: TCPServer, event: Event) -> None:
         await _protocol_send(self, event)
     except trio.BusyResourceError:
         await self.protocol.handle(Closed())
+    if isinstance(event, RawData):
+        self.state[CLIENT_SOCKET].count_write()
 
 
 class _NoTimer(TrioSingleTask):

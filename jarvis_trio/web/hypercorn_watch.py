@@ -12,11 +12,13 @@ import os
 import signal
 import socket
 import stat
+from pathlib import Path
 
 import trio
 
 from jarvis_trio.web.drain import Drain
-from jarvis_trio.web.peer_sockets import DESCRIPTORS
+
+DESCRIPTORS = Path("/dev/fd")
 
 LOOK_SECONDS = 0.1
 """How soon closed listeners are noticed; Hypercorn's workers look for their own sign as often."""

@@ -1,10 +1,11 @@
 """Ends responses whose client takes nothing for too long.
 
-A slow client is served to the end, however slow: what counts is whether its kernel has taken any
-byte meanwhile. Two kinds of stall are told apart. Where the whole connection stands still, its
-socket is shut down, which ends everything on it. Where bytes flow but one ``send`` does not come
-to its end, an HTTP/2 client withholds the permission to go on with that one stream, and only that
-request is cancelled.
+A slow client is served to the end: what counts is whether it takes anything meanwhile, not how long
+a ``send`` lasts. (On a unix socket, what it takes is seen in whole writes of at most 16 KB.) Two
+kinds of stall are told apart. Where the kernel holds bytes for the client and nothing moves, the
+socket is shut down, which ends everything on it. Where bytes flow, or none are left, but one
+``send`` does not come to its end, an HTTP/2 client withholds the permission to go on with that one
+stream, and only that request is cancelled.
 """
 
 from typing import NamedTuple, Protocol
@@ -12,7 +13,7 @@ from typing import NamedTuple, Protocol
 import structlog
 import trio
 
-from jarvis_trio.web.peer_sockets import Ends, acknowledged_bytes, shut_down
+from jarvis_trio.web.client_socket import ClientSocket, Progress
 
 log = structlog.get_logger("jarvis_trio")
 
@@ -23,8 +24,8 @@ LOOKS_PER_TIMEOUT = 4
 class Sending(Protocol):
     """A response with a ``send`` under way."""
 
-    ends: Ends | None
-    """The addresses of its connection; None where it has none (a unix socket)."""
+    client_socket: ClientSocket | None
+    """Its connection's; None where nobody gave it one, and so nothing can be known."""
 
     shares_connection: bool
     """Other responses may be on the same connection (HTTP/2)."""
@@ -39,7 +40,7 @@ class _Seen(NamedTuple):
 
     first: float
     standing_since: float
-    taken: int
+    progress: Progress
 
 
 class StallWatch:
@@ -49,7 +50,7 @@ class StallWatch:
         self._timeout_seconds = timeout_seconds
         self._look_seconds = timeout_seconds / LOOKS_PER_TIMEOUT
         self._under_way: dict[Sending, float] = {}
-        self._seen: dict[Ends, _Seen] = {}
+        self._seen: dict[ClientSocket, _Seen] = {}
         self._news = trio.Event()
 
     def begin(self, sending: Sending) -> None:
@@ -78,32 +79,29 @@ class StallWatch:
         if not slow:
             self._seen.clear()
             return
-        self._observe({sending.ends for sending in slow if sending.ends is not None}, now)
+        watched = [(sending, sending.client_socket) for sending in slow if sending.client_socket]
+        self._observe({client for _, client in watched}, now)
         # Looks come in a grid: half of one more or less must not decide.
         latest = now - self._timeout_seconds + self._look_seconds / 2
-        standing = {ends for ends, seen in self._seen.items() if seen.standing_since <= latest}
-        for sending in slow:
-            seen = self._seen.get(sending.ends) if sending.ends is not None else None
-            is_watched_for_long = seen is not None and seen.first <= latest
-            is_overdue = self._under_way[sending] <= latest
-            if sending.ends in standing or (
-                sending.shares_connection and is_overdue and is_watched_for_long
-            ):
-                self.end(sending)
-                sending.give_up()
-        if standing:
-            shut_down(standing)
+        for sending, client in watched:
+            seen = self._seen[client]
+            is_overdue = self._under_way[sending] <= latest and seen.first <= latest
+            if seen.standing_since <= latest:
+                client.shut_down()
+            elif not (sending.shares_connection and is_overdue):
+                continue
+            self.end(sending)
+            sending.give_up()
 
-    def _observe(self, connections: set[Ends], now: float) -> None:
+    def _observe(self, clients: set[ClientSocket], now: float) -> None:
         """Note of each connection since when it is watched, and since when it stands still."""
-        taken = acknowledged_bytes(connections)
         before, self._seen = self._seen, {}
-        for ends in connections:
-            count = taken.get(ends, 0)
-            known = before.get(ends)
+        for client in clients:
+            progress = client.progress()
+            known = before.get(client)
             if known is None:
-                self._seen[ends] = _Seen(now, now, count)
-            elif known.taken != count:
-                self._seen[ends] = _Seen(known.first, now, count)
+                self._seen[client] = _Seen(now, now, progress)
+            elif progress != known.progress or progress.waiting == 0:
+                self._seen[client] = _Seen(known.first, now, progress)
             else:
-                self._seen[ends] = known
+                self._seen[client] = known

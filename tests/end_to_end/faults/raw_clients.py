@@ -22,12 +22,11 @@ def connect(
 ) -> socket.socket:
     """Connect; a small receive buffer must be asked for before, to be in force."""
     address = urlsplit(server.url)
-    assert address.hostname is not None
-    sock = socket.socket()
+    sock = socket.socket(socket.AF_UNIX if address.scheme == "unix" else socket.AF_INET)
     if receive_buffer is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     sock.settimeout(30)
-    sock.connect((address.hostname, address.port))
+    sock.connect(address.path if address.scheme == "unix" else (address.hostname, address.port))
     return sock if tls is None else tls.wrap_socket(sock, server_hostname=address.hostname)
 
 
@@ -126,6 +125,10 @@ class H2Client:
 
     def send(self, stream: int, body: bytes, *, end_stream: bool = False) -> None:
         self.connection.send_data(stream, body, end_stream=end_stream)
+        self._flush()
+
+    def widen(self, stream: int, window: int) -> None:
+        self.connection.increment_flow_control_window(window, stream)
         self._flush()
 
     def say_goodbye(self) -> None:

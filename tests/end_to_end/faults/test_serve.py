@@ -17,10 +17,17 @@ import trio
 import trustme
 
 from tests.end_to_end.client import Exchange, prompt
-from tests.end_to_end.faults.raw_clients import body_of, connect, post
+from tests.end_to_end.faults.raw_clients import (
+    body_of,
+    connect,
+    post,
+    read_until,
+    read_until_closed,
+)
 from tests.end_to_end.processes import COMPLAINTS, KEY, ROOT, Server, Sim, stop
 
 ENDLESS = "sim?tps=20&tokens=100000"
+FLOOD = "sim?tps=0&tokens=1000000"
 SOON = 12
 
 
@@ -58,6 +65,10 @@ def serving(tmp_path: Path, *options: str, **settings: str) -> Iterator[Server]:
     printed = console.read_text("utf-8")
     assert not COMPLAINTS.search(printed), printed
     assert code == 0, printed
+
+
+def at_socket(tmp_path: Path) -> list[str]:
+    return ["--unix-socket", str(tmp_path / "socket")]
 
 
 def refusal(*options: str) -> str:
@@ -101,17 +112,53 @@ async def test_a_first_signal_gives_a_grace_and_a_second_ends_it(tmp_path: Path,
             assert exchange.ends_with_done
 
 
-async def test_a_stalled_client_holds_nothing_up_beyond_the_grace(tmp_path: Path, sim: Sim) -> None:
-    flood = body_of("marker:flood", model="sim?tps=0&tokens=1000000")
+@pytest.mark.parametrize("address", ["tcp", "unix"])
+async def test_a_stalled_client_holds_nothing_up_beyond_the_grace(
+    tmp_path: Path, sim: Sim, address: str
+) -> None:
+    options = ["--port", "0"] if address == "tcp" else at_socket(tmp_path)
     upstream = sim.upstream("ollama")
     with (
-        serving(tmp_path, "--port", "0", "--upstream", upstream, graceful_timeout_s="1") as server,
+        serving(tmp_path, *options, "--upstream", upstream, graceful_timeout_s="1") as server,
         connect(server, receive_buffer=4096) as stalled,
     ):
-        stalled.sendall(post(flood, "stalled"))
+        stalled.sendall(post(body_of("marker:flood", model=FLOOD), "stalled"))
         await sim.wait_for("flood", "first_byte")
         server.process.terminate()
         assert await trio.to_thread.run_sync(server.process.wait, SOON) == 0
+
+
+def test_a_client_of_a_unix_socket_that_stops_reading_is_dropped(tmp_path: Path, sim: Sim) -> None:
+    with (
+        serving(
+            tmp_path,
+            *at_socket(tmp_path),
+            upstream=sim.upstream("ollama"),
+            write_stall_timeout_s="1",
+        ) as server,
+        connect(server) as stalled,
+    ):
+        stalled.sendall(post(body_of("x", model=FLOOD), "stalled"))
+        server.wait_for_log("stream_end", trace="stalled", cause="client_stalled")
+        sim.wait_until_all_closed()
+        assert b"[DONE]" not in read_until_closed(stalled)
+
+
+async def test_a_stalled_client_of_a_unix_socket_delays_no_prompt_of_its_session(
+    tmp_path: Path, sim: Sim
+) -> None:
+    with (
+        serving(tmp_path, *at_socket(tmp_path), upstream=sim.upstream("ollama")) as server,
+        connect(server) as stalled,
+        connect(server) as following,
+    ):
+        stalled.sendall(post(body_of("marker:flood", model=FLOOD), "busy"))
+        await sim.wait_for("flood", "first_byte")
+        following.settimeout(10)
+        following.sendall(post(body_of("x", model="sim", max_tokens=2), "busy"))
+        answer = read_until(following, b"data: [DONE]")
+        assert b'"finish_reason":"length"' in answer
+        server.wait_for_log("stream_end", trace="busy", cause="superseded")
 
 
 def test_a_taken_port_is_a_sentence(tmp_path: Path) -> None:

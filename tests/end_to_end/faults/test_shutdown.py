@@ -87,13 +87,20 @@ async def test_after_the_grace_a_stream_gets_its_ending_and_the_upstream_is_clos
     sim.wait_until_all_closed()
 
 
-async def test_a_stalled_client_holds_nothing_up_beyond_the_grace(tmp_path: Path, sim: Sim) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_stalled_clients_hold_nothing_up_beyond_the_grace(
+    tmp_path: Path, sim: Sim, workers: str
+) -> None:
+    path = tmp_path / "socket"
+    options = ("--workers", workers, "-b", f"unix:{path}")
     with (
-        server_with_grace(tmp_path, sim, 1) as server,
-        connect(server, receive_buffer=4096) as stalled,
+        server_with_grace(tmp_path, sim, 1, *options) as server,
+        connect(server, receive_buffer=4096) as by_tcp,
+        connect(Server(server.process, f"unix:{path}", server.log_path)) as by_unix,
     ):
-        stalled.sendall(post(body_of("marker:stalled", model=FLOOD), "stalled"))
-        await sim.wait_for("stalled", "first_byte")
+        for name, sock in ("tcp", by_tcp), ("unix", by_unix):
+            sock.sendall(post(body_of(f"marker:{name}", model=FLOOD), name))
+            await sim.wait_for(name, "first_byte")
         async with trio.open_nursery() as nursery:
             healthy = await streaming(server, nursery, ENDLESS, "healthy")
             server.process.terminate()

@@ -1,5 +1,6 @@
 """Clients that stop reading, and slow ones that only look as if they had."""
 
+import json
 import socket
 import ssl
 import time
@@ -21,9 +22,22 @@ FLOOD = "sim?tps=0&tokens=1000000"
 def server(tmp_path_factory: pytest.TempPathFactory, shared_sim: Sim) -> Iterator[Server]:
     path = tmp_path_factory.mktemp("stalled")
     with running_server(
-        path, shared_sim.upstream("openai"), write_stall_timeout_s="1", log_level="info"
+        path,
+        shared_sim.upstream("openai"),
+        options=["-b", f"unix:{path / 'socket'}"],
+        write_stall_timeout_s="1",
+        log_level="info",
     ) as server:
         yield server
+
+
+@pytest.fixture(params=["tcp", "unix"])
+def door(request: pytest.FixtureRequest, server: Server) -> Server:
+    """The server by each of the two addresses that it listens on."""
+    if request.param == "tcp":
+        return server
+    path = server.log_path.parents[1] / "socket"
+    return Server(server.process, f"unix:{path}", server.log_path)
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +83,15 @@ def read_to_the_end(sock: socket.socket) -> bytes:
     return received
 
 
+def is_unix(door: Server) -> bool:
+    return door.url.startswith("unix:")
+
+
+def session_at(door: Server, name: str) -> str:
+    """Return a session of this door's own; it is the trace of its requests too."""
+    return f"{name}-unix" if is_unix(door) else name
+
+
 def assert_stalled(server: Server, sim: Sim, session: str) -> None:
     """The stream has ended for its stall, and the upstream has been told."""
     server.wait_for_log("stream_end", trace=session, cause="client_stalled", cleanup_done="True")
@@ -77,15 +100,16 @@ def assert_stalled(server: Server, sim: Sim, session: str) -> None:
 
 
 def test_a_client_that_stops_reading_is_dropped_and_its_upstream_closed(
-    server: Server, sim: Sim
+    door: Server, sim: Sim
 ) -> None:
-    before = server.descriptors()
-    with connect(server, receive_buffer=4096) as sock:
-        sock.sendall(post(body_of("x", model=FLOOD), "stall-h1"))
+    before = door.descriptors()
+    with connect(door, receive_buffer=4096) as sock:
+        session = session_at(door, "stall-h1")
+        sock.sendall(post(body_of("x", model=FLOOD), session))
         assert sock.recv(100).startswith(b"HTTP/1.1 200")
-        assert_stalled(server, sim, "stall-h1")
+        assert_stalled(door, sim, session)
         # Also the request's own task is gone, and with it the connection; nothing was read here.
-        wait_until(lambda: server.descriptors() <= before)
+        wait_until(lambda: door.descriptors() <= before)
         assert b"[DONE]" not in read_to_the_end(sock)
 
 
@@ -131,35 +155,60 @@ def test_one_stalled_http2_stream_leaves_its_siblings_alone(
         assert b"[DONE]" in client.data[later]
 
 
-async def test_a_stalled_client_delays_no_prompt_of_its_session(server: Server, sim: Sim) -> None:
+async def test_a_stalled_client_delays_no_prompt_of_its_session(
+    server: Server, door: Server, sim: Sim
+) -> None:
     """I3: the supersede does not wait for the stall to be found, nor for the reader."""
-    with connect(server, receive_buffer=4096) as sock:
-        sock.sendall(post(body_of("marker:stalled", model=FLOOD), "busy"))
+    with connect(door, receive_buffer=4096) as sock:
+        session = session_at(door, "busy")
+        sock.sendall(post(body_of("marker:stalled", model=FLOOD), session))
         assert sock.recv(100).startswith(b"HTTP/1.1 200")
         await sim.wait_for("stalled", "first_byte")
         with trio.fail_after(10):
-            answer = await prompt(server.url, "marker:next", session="busy", model="sim")
+            answer = await prompt(server.url, "marker:next", session=session, model="sim")
         assert answer.is_complete
         kinds = [(event["marker"], event["kind"]) for event in sim.get("events")["events"]]
         assert kinds.index(("stalled", "closed")) < kinds.index(("next", "arrival"))
-    server.wait_for_log("stream_end", trace="busy", cause="superseded")
+    door.wait_for_log("stream_end", trace=session, cause="superseded")
 
 
-def test_a_slow_reader_is_served_to_the_end(server: Server, sim: Sim) -> None:
+def test_a_slow_reader_is_served_to_the_end(door: Server, sim: Sim) -> None:
     """Single writes take longer than the stall timeout, but bytes are taken all the while.
 
-    A kernel takes nothing more from the server until about a third of its send buffer is gone; a
-    stall that was told by the duration of a write alone would be found here.
+    A kernel takes nothing more from the server until about a third of its send buffer is gone, or
+    three quarters on a unix socket, whose buffer is larger; a stall that was told by the duration
+    of a write alone would be found here.
     """
-    with connect(server, receive_buffer=4096) as sock:
-        sock.sendall(post(body_of("x", model="sim?tps=0&tokens=150000"), "slow"))
+    slow_bytes, per_second = (400_000, 60_000) if is_unix(door) else (120_000, 15_000)
+    with connect(door, receive_buffer=4096) as sock:
+        session = session_at(door, "slow")
+        sock.sendall(post(body_of("x", model="sim?tps=0&tokens=150000"), session))
         received = bytearray()
         while b"data: [DONE]\n\n" not in received[-100:]:
-            piece = sock.recv(4096)
+            piece = sock.recv(1024)
             assert piece, "the server closed"
             received += piece
-            if len(received) < 120_000:
-                time.sleep(len(piece) / 15_000)
+            if len(received) < slow_bytes:
+                time.sleep(len(piece) / per_second)
     assert len(received) > 1_000_000
     assert received.count(b"[DONE]") == 1
-    server.wait_for_log("stream_end", trace="slow", cause="completed")
+    door.wait_for_log("stream_end", trace=session, cause="completed")
+
+
+def test_a_slow_http2_reader_of_a_whole_answer_is_served_to_the_end(
+    tls_server: Server, sim: Sim, authority: trustme.CA
+) -> None:
+    """The answer takes several stall timeouts; what is judged is a slice of it."""
+    body = body_of("x", model="sim?tps=0&tokens=40000", stream=False)
+    with connect(tls_server, context(authority, "h2")) as sock:
+        client = H2Client(sock, stream_window=16_384)
+        stream = client.post(body, "slow-h2")
+        received = 0
+        while stream not in client.ended:
+            client.read_once()
+            if taken := len(client.data[stream]) - received:
+                received += taken
+                time.sleep(taken / 60_000)
+                client.widen(stream, taken)
+        answer = json.loads(client.data[stream])
+    assert len(answer["choices"][0]["message"]["content"]) > 200_000
