@@ -85,6 +85,8 @@ class HTTPConnection(TrioASGIHTTPConnection):
             watch.begin(self)
             try:
                 await send(message)
+            except trio.TooSlowError:  # HTTP/3, which watches its clients itself
+                self.give_up()
             finally:
                 watch.end(self)
 
