@@ -161,12 +161,9 @@ class Connection:
         for cid in self._cids:
             self._server.connections.pop(cid, None)
         self._server.handshakes.discard(self)
-        with _trouble_told():
-            if self._state is not QuicConnectionState.FIRSTFLIGHT:
-                self.quic.close()
-                await self._transmit()
-        if self._speaker is not None:
-            await self._speaker.end_all()
+        for last_step in (self._close, self._tell_the_end):
+            with _trouble_told():
+                await last_step()
         self.progress.unpark_all()
 
     async def _step(self) -> None:
@@ -187,6 +184,15 @@ class Connection:
         # Either side's close, or a first datagram that began nothing.
         if self._state in END_STATES or self._state is QuicConnectionState.FIRSTFLIGHT:
             self._is_leaving = True
+
+    async def _close(self) -> None:
+        if self._state is not QuicConnectionState.FIRSTFLIGHT:
+            self.quic.close()
+            await self._transmit()
+
+    async def _tell_the_end(self) -> None:
+        if self._speaker is not None:
+            await self._speaker.end_all()
 
     @property
     def _state(self) -> QuicConnectionState:

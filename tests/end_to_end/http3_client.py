@@ -29,7 +29,6 @@ class Http3Exchange(Exchange):
         self.stream_id = stream_id
         self.ended = trio.Event()
         self.was_reset = False
-        self.alt_svc = b""
 
 
 class Http3Client:
@@ -43,11 +42,13 @@ class Http3Client:
         self.closed = trio.Event()
         self._sock = sock
         self._wait = trio.CancelScope()
+        self._life = trio.CancelScope()
+        self._seconds_between_reads = 0.0
 
     def request(
         self, method: str, path: str, *headers: tuple[str, str], body: bytes = b"", end: bool = True
     ) -> Http3Exchange:
-        """Begin a request; ``end=False`` leaves it unfinished."""
+        """Begin a request, with pseudo-headers of its own; ``end=False`` leaves it unfinished."""
         stream_id = self.quic.get_next_available_stream_id()
         exchange = self.exchanges[stream_id] = Http3Exchange(stream_id)
         pseudo = [(":method", method), (":scheme", "https"), (":authority", "localhost")]
@@ -61,8 +62,8 @@ class Http3Client:
 
     def prompt(self, text: str, session: str, **options: Any) -> Http3Exchange:
         """Send a streaming prompt; ``session`` is its trace too."""
+        trace = options.pop("trace", session)
         body = json.dumps({"prompt": text, "stream": True, **options}).encode()
-        trace = options.get("trace", session)
         return self.request(
             "POST",
             "/v1/chat/completions",
@@ -84,24 +85,42 @@ class Http3Client:
         self.quic._write_connection_limits = _write_nothing  # type: ignore[method-assign, assignment]
         self.quic._write_stream_limits = _write_nothing  # type: ignore[method-assign, assignment]
 
+    def read_slowly(self, seconds_between_reads: float) -> None:
+        """Take in one datagram in so many seconds from now on."""
+        self._seconds_between_reads = seconds_between_reads
+
+    @property
+    def has_vanished(self) -> bool:
+        return self._life.cancel_called
+
+    def vanish(self) -> None:
+        """Go without a word, as a process that is killed."""
+        self._life.cancel(reason="the client vanishes")
+
     def flush(self) -> None:
         """Send what there is to send; called after every use of ``quic``."""
         self._wait.cancel(reason="there is something to send")
 
     async def run(self) -> None:
-        """Speak QUIC until cancelled or closed. Cancelled, it has vanished without a word."""
-        while not self.closed.is_set():
-            for data, address in self.quic.datagrams_to_send(trio.current_time()):
-                await self._sock.sendto(data, address)
-            datagram = None
-            with trio.CancelScope(deadline=self.quic.get_timer() or 0) as self._wait:
-                datagram = await self._sock.recvfrom(65_536)
-            if datagram is not None:
-                self.quic.receive_datagram(*datagram, now=trio.current_time())
-            elif (timer := self.quic.get_timer()) and timer <= trio.current_time():
-                self.quic.handle_timer(trio.current_time())
-            while (event := self.quic.next_event()) is not None:
-                self._handle(event)
+        """Speak QUIC until the connection is closed, or this client vanishes."""
+        with self._life:
+            while not self.closed.is_set():
+                await self._step()
+
+    async def _step(self) -> None:
+        for data, address in self.quic.datagrams_to_send(trio.current_time()):
+            await self._sock.sendto(data, address)
+        datagram = None
+        with trio.CancelScope(deadline=self.quic.get_timer() or 0) as self._wait:
+            datagram = await self._sock.recvfrom(65_536)
+        if datagram is not None:
+            self.quic.receive_datagram(*datagram, now=trio.current_time())
+            if self._seconds_between_reads:
+                await trio.sleep(self._seconds_between_reads)
+        if (timer := self.quic.get_timer()) and timer <= trio.current_time():
+            self.quic.handle_timer(trio.current_time())
+        while (event := self.quic.next_event()) is not None:
+            self._handle(event)
 
     def _handle(self, event: object) -> None:
         if isinstance(event, HandshakeCompleted):
@@ -122,9 +141,7 @@ class Http3Client:
             return
         exchange = self.exchanges[event.stream_id]
         if isinstance(event, HeadersReceived):
-            headers = dict(event.headers)
-            exchange.status = int(headers[b":status"])
-            exchange.alt_svc = headers.get(b"alt-svc", b"")
+            exchange.status = int(dict(event.headers)[b":status"])
             exchange.started.set()
         else:
             exchange.raw += event.data
@@ -136,7 +153,7 @@ class Http3Client:
 
 @asynccontextmanager
 async def http3_client(
-    url: str, authority: trustme.CA, *, window: int = 1_048_576, idle_seconds: float = 60
+    url: str, authority: trustme.CA, *, stream_window: int = 1_048_576
 ) -> AsyncIterator[Http3Client]:
     """Connect; at the end close the connection in order, if it is still there."""
     address = urlsplit(url)
@@ -147,9 +164,7 @@ async def http3_client(
         is_client=True,
         server_name="localhost",
         verify_mode=ssl.CERT_REQUIRED,
-        max_data=window,
-        max_stream_data=window,
-        idle_timeout=idle_seconds,
+        max_stream_data=stream_window,
     )
     configuration.load_verify_locations(cadata=authority.cert_pem.bytes())
     quic = QuicConnection(configuration=configuration)
@@ -162,9 +177,10 @@ async def http3_client(
                 await client.is_ready.wait()
             yield client
             nursery.cancel_scope.cancel(reason="the client leaves")
-        quic.close()
-        for data, to in quic.datagrams_to_send(trio.current_time()):
-            await sock.sendto(data, to)
+        if not client.has_vanished:
+            quic.close()
+            for data, to in quic.datagrams_to_send(trio.current_time()):
+                await sock.sendto(data, to)
 
 
 def _write_nothing(**_: object) -> None:

@@ -46,10 +46,11 @@ def serving(tmp_path: Path, *options: str, **settings: str) -> Iterator[Server]:
     assert code == 0, printed
 
 
-def refusal(*options: str) -> str:
+def refusal(*options: str, cwd: Path | None = None) -> str:
     """Return the sentence it ends with."""
     done = subprocess.run(
         command(*options),
+        cwd=cwd,
         env=environment(),
         capture_output=True,
         text=True,
