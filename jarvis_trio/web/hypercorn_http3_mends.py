@@ -163,8 +163,8 @@ class Requests(H3Protocol):
         if stream is not None:  # else it has been answered already
             with trio.move_on_after(TELL_SECONDS) as patience:
                 await stream.handle(event)
-            if patience.cancelled_caught:
-                await self._end(event.stream_id)
+            if patience.cancelled_caught:  # it has ended: it listens no more
+                await self.stream_send(StreamClosed(stream_id=event.stream_id))
 
     async def _end(self, stream_id: int) -> None:
         stream = self.streams.pop(stream_id, None)

@@ -42,6 +42,7 @@ class Http3Client:
         self.closed = trio.Event()
         self._sock = sock
         self._wait = trio.CancelScope()
+        self._is_due = False
         self._life = trio.CancelScope()
         self._seconds_between_reads = 0.0
 
@@ -99,6 +100,7 @@ class Http3Client:
 
     def flush(self) -> None:
         """Send what there is to send; called after every use of ``quic``."""
+        self._is_due = True
         self._wait.cancel(reason="there is something to send")
 
     async def run(self) -> None:
@@ -108,10 +110,12 @@ class Http3Client:
                 await self._step()
 
     async def _step(self) -> None:
+        self._is_due = False
         for data, address in self.quic.datagrams_to_send(trio.current_time()):
             await self._sock.sendto(data, address)
         datagram = None
-        with trio.CancelScope(deadline=self.quic.get_timer() or 0) as self._wait:
+        deadline = 0 if self._is_due else self.quic.get_timer() or 0
+        with trio.CancelScope(deadline=deadline) as self._wait:
             datagram = await self._sock.recvfrom(65_536)
         if datagram is not None:
             self.quic.receive_datagram(*datagram, now=trio.current_time())

@@ -23,7 +23,7 @@ from aioquic.quic.connection import QuicConnection
 from tests.end_to_end.faults.test_stalled_clients import context
 from tests.end_to_end.http3_client import Http3Client, Http3Exchange, http3_client
 from tests.end_to_end.processes import KEY, Server, Sim
-from tests.end_to_end.serving import serving
+from tests.end_to_end.serving import refusal, serving
 
 ENDLESS = "sim?tps=20&tokens=100000"
 FLOOD = "sim?tps=0&tokens=1000000"
@@ -119,6 +119,36 @@ def test_the_readiness_line_says_that_it_is_on(tmp_path: Path, sim: Sim, certifi
         assert b"HTTP/3 is on" in server.process.stdout.readline()
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--unix-socket", "s"], "does not go with a unix socket"),
+        (["--port", "0", "--reuse-port"], "does not go with JARVIS_REUSE_PORT"),
+    ],
+)
+def test_what_it_cannot_be_combined_with_is_a_sentence(
+    certificate: str, options: list[str], said: str
+) -> None:
+    assert said in refusal("--http3", "--certfile", certificate, "--keyfile", certificate, *options)
+
+
+def test_a_taken_udp_port_is_a_sentence(certificate: str) -> None:
+    """While the same port is free over TCP."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = str(taken.getsockname()[1])
+        options = ["--certfile", certificate, "--keyfile", certificate, "--port", port]
+        assert f"127.0.0.1:{port} over UDP" in refusal("--http3", *options)
+
+
+def test_a_missing_aioquic_is_a_sentence_that_says_how_to_get_it(
+    tmp_path: Path, certificate: str
+) -> None:
+    tmp_path.joinpath("aioquic.py").touch()  # in the way of the real one
+    options = ["--certfile", certificate, "--keyfile", certificate, "--port", "0"]
+    assert "pip install 'jarvis-trio[h3]'" in refusal("--http3", *options, cwd=tmp_path)
+
+
 async def test_a_second_prompt_supersedes_the_first(
     server: Server, sim: Sim, authority: trustme.CA
 ) -> None:
@@ -150,18 +180,11 @@ async def test_a_client_that_closes_its_connection_frees_the_model(
     server: Server, sim: Sim, authority: trustme.CA
 ) -> None:
     async with streaming(server, authority, "close") as (client, _):
-        client.prompt("y", "close-too", model=ENDLESS)
-        await sim_has(sim, 2)
+        client.prompt("y marker:too", "close-too", model=ENDLESS)
+        await sim.wait_for("too", "first_byte")
     await ended(server, "close", "client_disconnect")
     await ended(server, "close-too", "client_disconnect")
     assert sim.wait_until_all_closed()["aborted"] == 2
-
-
-async def sim_has(sim: Sim, open_: int) -> None:
-    """Wait until so many answers are being made."""
-    with trio.fail_after(10):
-        while (await trio.to_thread.run_sync(sim.get, "stats"))["open"] != open_:
-            await trio.sleep(0.01)
 
 
 async def test_a_client_that_vanishes_is_found_out(

@@ -73,6 +73,7 @@ def test_a_taken_port_is_a_sentence(tmp_path: Path) -> None:
         (["--certfile", "nowhere.pem", "--keyfile", "nowhere.pem"], "nowhere.pem"),
         (["--unix-socket", "/no/such/folder/s"], "cannot listen on /no/such/folder/s"),
         (["--upstream", "llama"], "JARVIS_UPSTREAM"),
+        (["--http3"], "HTTP/3 needs TLS"),
     ],
 )
 def test_what_cannot_be_used_is_a_sentence(options: list[str], said: str) -> None:
