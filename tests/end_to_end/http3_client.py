@@ -103,7 +103,7 @@ class Http3Client:
         self._is_due = True
         self._wait.cancel(reason="there is something to send")
 
-    async def run(self) -> None:
+    async def speak(self) -> None:
         """Speak QUIC until the connection is closed, or this client vanishes."""
         with self._life:
             while not self.closed.is_set():
@@ -176,7 +176,7 @@ async def http3_client(
         client = Http3Client(quic, sock)
         quic.connect((address.hostname, address.port), now=trio.current_time())
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(client.run)
+            nursery.start_soon(client.speak)
             with trio.fail_after(10):
                 await client.is_ready.wait()
             yield client
