@@ -143,20 +143,13 @@ class Requests(H3Protocol):
     async def _handle(self, event: H3Event) -> None:
         if isinstance(event, HeadersReceived):
             if any(name == b":method" for name, _ in event.headers):  # else they are trailers
-                await self._begin(event)
+                await self._create_stream(event)
         elif isinstance(event, DataReceived):
             await self._tell(Body(stream_id=event.stream_id, data=event.data))
         else:
             return
         if event.stream_ended:
             await self._tell(EndBody(stream_id=event.stream_id))
-
-    async def _begin(self, event: HeadersReceived) -> None:
-        try:
-            await self._create_stream(event)
-        except Exception:
-            self.streams.pop(event.stream_id, None)  # it is nothing that could be told its end
-            raise
 
     async def _tell(self, event: Body | EndBody) -> None:
         stream = self.streams.get(event.stream_id)

@@ -14,6 +14,10 @@ from aioquic.h3.events import DataReceived, H3Event, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import ConnectionTerminated, HandshakeCompleted, StreamReset
+from aioquic.quic.packet import QuicFrameType
+from aioquic.quic.packet_builder import QuicPacketBuilder
+from aioquic.quic.recovery import QuicPacketSpace
+from aioquic.quic.stream import QuicStream
 
 from tests.end_to_end.client import Exchange
 
@@ -40,10 +44,12 @@ class Http3Client:
         self.exchanges: dict[int, Http3Exchange] = {}
         self.is_ready = trio.Event()
         self.closed = trio.Event()
+        self.close_code: int | None = None
         self._sock = sock
         self._wait = trio.CancelScope()
         self._is_due = False
         self._life = trio.CancelScope()
+        self._slow_bytes = 0
         self._seconds_between_reads = 0.0
 
     def request(
@@ -84,10 +90,16 @@ class Http3Client:
     def give_no_more_room(self) -> None:
         """Never open a flow-control window again, however much is read."""
         self.quic._write_connection_limits = _write_nothing  # type: ignore[method-assign, assignment]
-        self.quic._write_stream_limits = _write_nothing  # type: ignore[method-assign, assignment]
+        self.quic._write_stream_limits = _write_what_was_given  # type: ignore[method-assign]
 
-    def read_slowly(self, seconds_between_reads: float) -> None:
-        """Take in one datagram in so many seconds from now on."""
+    def give_room(self, exchange: Http3Exchange, count: int) -> None:
+        """Let the server send so many bytes more of this answer."""
+        self.quic._streams[exchange.stream_id].max_stream_data_local += count
+        self.flush()
+
+    def read_slowly(self, slow_bytes: int, seconds_between_reads: float) -> None:
+        """Take in the next so many bytes at one datagram in so many seconds."""
+        self._slow_bytes = slow_bytes
         self._seconds_between_reads = seconds_between_reads
 
     @property
@@ -119,7 +131,8 @@ class Http3Client:
             datagram = await self._sock.recvfrom(65_536)
         if datagram is not None:
             self.quic.receive_datagram(*datagram, now=trio.current_time())
-            if self._seconds_between_reads:
+            if self._slow_bytes > 0:
+                self._slow_bytes -= len(datagram[0])
                 await trio.sleep(self._seconds_between_reads)
         if (timer := self.quic.get_timer()) and timer <= trio.current_time():
             self.quic.handle_timer(trio.current_time())
@@ -131,6 +144,7 @@ class Http3Client:
             self.http = H3Connection(self.quic)
             self.is_ready.set()
         elif isinstance(event, ConnectionTerminated):
+            self.close_code = event.error_code
             self.closed.set()
         elif isinstance(event, StreamReset) and event.stream_id in self.exchanges:
             exchange = self.exchanges[event.stream_id]
@@ -189,3 +203,14 @@ async def http3_client(
 
 def _write_nothing(**_: object) -> None:
     return None
+
+
+def _write_what_was_given(
+    builder: QuicPacketBuilder, space: QuicPacketSpace, stream: QuicStream
+) -> None:
+    assert stream.stream_id is not None
+    if stream.max_stream_data_local_sent != stream.max_stream_data_local:
+        frame = builder.start_frame(QuicFrameType.MAX_STREAM_DATA, capacity=17)
+        frame.push_uint_var(stream.stream_id)
+        frame.push_uint_var(stream.max_stream_data_local)
+        stream.max_stream_data_local_sent = stream.max_stream_data_local

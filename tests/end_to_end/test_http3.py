@@ -16,7 +16,7 @@ import httpx
 import pytest
 import trio
 import trustme
-from aioquic.h3.connection import FrameType
+from aioquic.h3.connection import ErrorCode, FrameType
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 
@@ -235,11 +235,15 @@ async def test_a_slow_reader_is_served_to_the_end(
     server: Server, sim: Sim, authority: trustme.CA
 ) -> None:
     """Single writes take longer than the stall timeout, but something is taken all the while."""
-    async with http3_client(server.url, authority) as client:
-        client.read_slowly(0.25)
-        answer = client.prompt("x", "slow", model="sim?tps=0&tokens=1500")
+    async with http3_client(server.url, authority, stream_window=65_536) as client:
+        client.give_no_more_room()
+        answer = client.prompt("x", "slow", model="sim?tps=0&tokens=30000")
         with trio.fail_after(60):
             await answer.first_text.wait()
+            for _ in range(8):
+                await trio.sleep(STALL / 3)
+                client.give_room(answer, 4096)
+            client.give_room(answer, 1_000_000)
             await answer.ended.wait()
         assert answer.is_complete
     await ended(server, "slow", "completed")
@@ -283,6 +287,23 @@ async def test_a_server_goes_with_its_last_answer_and_closes_idle_connections(
                     await idle.closed.wait()
             assert exchange.is_complete
             assert exchange.text.endswith("w59 ")
+
+
+async def test_an_answer_has_arrived_before_its_connection_is_closed(
+    tmp_path: Path, sim: Sim, authority: trustme.CA, certificate: str
+) -> None:
+    """All of it is made, and most of it under way, when the server would like to go."""
+    with http3_server(tmp_path, certificate, sim, grace=LONG) as server:
+        async with http3_client(server.url, authority) as client:
+            client.read_slowly(30_000, 0.05)
+            answer = client.prompt("x", "slow", model="sim?tps=0&tokens=5000")
+            await ended(server, "slow", "completed")
+            assert not answer.ended.is_set()
+            server.process.terminate()
+            with trio.fail_after(SOON):
+                await client.closed.wait()
+            assert answer.is_complete
+            assert await trio.to_thread.run_sync(server.process.wait, SOON) == 0
 
 
 async def test_a_stalled_client_holds_nothing_up_beyond_the_grace(
@@ -399,4 +420,5 @@ async def test_headers_that_do_not_end_end_the_connection(
         client.flush()
         with trio.fail_after(10):
             await client.closed.wait()
+        assert client.close_code == ErrorCode.H3_EXCESSIVE_LOAD
     await assert_answers(server, authority)

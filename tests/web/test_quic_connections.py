@@ -96,13 +96,24 @@ async def test_handshakes_under_way_are_bounded_and_let_go_of(
         assert len(server.handshakes) == 1
 
 
+async def test_what_only_looks_like_a_handshake_takes_no_place(
+    configuration: QuicConfiguration,
+) -> None:
+    async with serving(configuration) as (server, sock):
+        sock.put_in.send_nowait(first_datagram()[:100].ljust(1200, b"x"))
+        await wait_all_tasks_blocked()
+        assert not server.handshakes
+        assert not server.connections
+        assert not sock.sent
+
+
 async def test_only_what_could_begin_a_connection_is_told_of_other_versions(
     configuration: QuicConfiguration,
 ) -> None:
     """Smaller ones would let somebody reflect ours at others, or two servers talk for ever."""
     strange = b"\xc0????\x08destined\x06source"
     async with serving(configuration) as (_, sock):
-        sock.put_in.send_nowait(strange)
+        sock.put_in.send_nowait(strange.ljust(1199, b"\0"))
         sock.put_in.send_nowait(b"\xc0\0\0\0\0" + strange[5:].ljust(1200, b"\0"))
         await wait_all_tasks_blocked()
         assert not sock.sent
