@@ -133,12 +133,14 @@ def test_what_it_cannot_be_combined_with_is_a_sentence(
 
 
 def test_a_taken_udp_port_is_a_sentence(certificate: str) -> None:
-    """While the same port is free over TCP."""
+    """While it is free over TCP: on an address where nobody else's clients have ports."""
+    host = "127.0.0.77"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
-        taken.bind(("127.0.0.1", 0))
+        taken.bind((host, 0))
         port = str(taken.getsockname()[1])
-        options = ["--certfile", certificate, "--keyfile", certificate, "--port", port]
-        assert f"127.0.0.1:{port} over UDP" in refusal("--http3", *options)
+        options = ["--certfile", certificate, "--keyfile", certificate, "--host", host]
+        options += ["--port", port]
+        assert f"{host}:{port} over UDP" in refusal("--http3", *options)
 
 
 def test_a_missing_aioquic_is_a_sentence_that_says_how_to_get_it(
