@@ -74,6 +74,7 @@ client must come back to the same process to find its session.
 @click.option(
     "--reuse-port", is_flag=True, default=None, help="Share the port.  [JARVIS_REUSE_PORT]"
 )
+@click.option("--http3", is_flag=True, default=None, help="HTTP/3 too, over UDP.  [JARVIS_HTTP3]")
 @click.option("--upstream", help="The model server.  [JARVIS_UPSTREAM, auto]")
 def serve_command(**options: str | bool | None) -> None:
     """Serve; `_SERVE_HELP` is what users read."""

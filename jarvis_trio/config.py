@@ -47,6 +47,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     certfile: str | None = None
     keyfile: str | None = None
     reuse_port: bool = False
+    http3: bool = False
     upstream: str = "auto"
     upstream_key: str | None = None
     api_keys: tuple[str, ...] = ()

@@ -8,9 +8,7 @@ under a process manager, and each has sessions of its own.
 import signal
 import socket
 import ssl
-import stat
 from functools import partial
-from pathlib import Path
 
 import trio
 from hypercorn.config import Config
@@ -19,6 +17,7 @@ from hypercorn.trio import serve as serve_app
 from jarvis_trio.assembly import build_app
 from jarvis_trio.config import Settings
 from jarvis_trio.errors import ConfigError
+from jarvis_trio.listeners import bind_listener, bind_quic
 from jarvis_trio.web.app import JarvisApp
 from jarvis_trio.web.connection import DRAIN
 from jarvis_trio.web.drain import Drain
@@ -38,10 +37,15 @@ def serve(settings: Settings) -> None:
     mend_hypercorn()
     config = _hypercorn_config(settings)
     app = build_app(settings)
-    listener = _listener(settings)
-    url = _url(settings, listener)
-    listener.listen(BACKLOG)
-    config.bind = [f"fd://{listener.detach()}"]  # Hypercorn's from here on
+    if settings.http3:
+        _mend_http3(settings, app.extensions[DRAIN])
+    with bind_listener(settings) as listener:
+        url = _url(settings, listener)
+        if settings.http3:
+            quic = bind_quic(settings.host, listener.getsockname()[1])
+            config.quic_bind = [f"fd://{quic.detach()}"]
+        listener.listen(BACKLOG)
+        config.bind = [f"fd://{listener.detach()}"]  # Hypercorn's from here on
     trio.run(_run, settings, app, config, url)
 
 
@@ -86,43 +90,30 @@ def _hypercorn_config(settings: Settings) -> Config:
     return config
 
 
-def _listener(settings: Settings) -> socket.socket:
-    """Bind. *Resources:* the caller closes the socket."""
+def _mend_http3(settings: Settings, drain: Drain) -> None:
+    if settings.certfile is None or settings.keyfile is None:
+        raise ConfigError("HTTP/3 needs TLS: set JARVIS_CERTFILE and JARVIS_KEYFILE")
     if settings.unix_socket is not None:
-        return _unix_listener(Path(settings.unix_socket))
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted ones inherit it
+        raise ConfigError("HTTP/3 is spoken over UDP: JARVIS_HTTP3 does not go with a unix socket")
     if settings.reuse_port:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    try:
-        sock.bind((settings.host, settings.port))
-    except OSError as error:
-        sock.close()
+        # Each process that joins makes the kernel deal out the UDP port's clients anew.
         raise ConfigError(
-            f"cannot listen on {settings.host}:{settings.port} ({error.strerror or error}); "
-            "choose another with --port"
+            "HTTP/3 connections do not survive a shared port: JARVIS_HTTP3 does not go with "
+            "JARVIS_REUSE_PORT"
+        )
+    try:
+        from jarvis_trio.web import hypercorn_http3_mends as http3  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        raise ConfigError("HTTP/3 needs aioquic: pip install 'jarvis-trio[h3]'") from error
+    try:
+        quic = http3.quic_configuration(
+            settings.certfile, settings.keyfile, settings.write_stall_timeout_s
+        )
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(
+            f"{settings.certfile} with {settings.keyfile} cannot be used for HTTP/3: {error}"
         ) from error
-    return sock
-
-
-def _unix_listener(path: Path) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        if stat.S_ISSOCK(path.lstat().st_mode):
-            if sock.connect_ex(str(path)) == 0:
-                sock.close()
-                raise ConfigError(f"{path} is taken: another server answers there")
-            path.unlink()  # left behind by one that was killed
-    except FileNotFoundError:
-        pass
-    try:
-        sock.bind(str(path))
-    except OSError as error:
-        sock.close()
-        raise ConfigError(f"cannot listen on {path}: {error.strerror or error}") from error
-    return sock
+    http3.mend_hypercorn_http3(quic, drain.done.wait)
 
 
 def _url(settings: Settings, listener: socket.socket) -> str:
@@ -135,6 +126,8 @@ def _url(settings: Settings, listener: socket.socket) -> str:
 
 def _ready_line(settings: Settings, url: str) -> str:
     lines = [f"jarvis_trio ready on {url} - Ctrl-C stops it"]
+    if settings.http3:
+        lines.append("  HTTP/3 is on, over UDP on the same port")
     if settings.reuse_port:
         lines.append("  each process on this port has sessions of its own")
     if settings.unix_socket is None:

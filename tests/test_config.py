@@ -17,6 +17,7 @@ DEFAULTS = {
     "certfile": None,
     "keyfile": None,
     "reuse_port": False,
+    "http3": False,
     "upstream": "auto",
     "upstream_key": None,
     "api_keys": (),

@@ -92,6 +92,9 @@ class HTTPConnection(TrioASGIHTTPConnection):
                 watch.begin(self)
                 try:
                     await send(part)
+                except trio.TooSlowError:  # HTTP/3, which watches its clients itself
+                    self.give_up()
+                    return
                 finally:
                     watch.end(self)
 

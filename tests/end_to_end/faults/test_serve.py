@@ -1,13 +1,8 @@
 """``jarvis-trio serve``: our own launcher."""
 
-import os
 import signal
 import socket
 import ssl
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -24,67 +19,16 @@ from tests.end_to_end.faults.raw_clients import (
     read_until,
     read_until_closed,
 )
-from tests.end_to_end.processes import COMPLAINTS, KEY, ROOT, Server, Sim, stop
+from tests.end_to_end.processes import KEY, Sim
+from tests.end_to_end.serving import refusal, serving
 
 ENDLESS = "sim?tps=20&tokens=100000"
 FLOOD = "sim?tps=0&tokens=1000000"
 SOON = 12
 
 
-def command(*options: str) -> list[str]:
-    return [sys.executable, "-X", "dev", "-m", "jarvis_trio", "serve", *options]
-
-
-def environment(**settings: str) -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if "JARVIS" not in name}
-    given = {f"JARVIS_{name.upper()}": value for name, value in settings.items()}
-    return {**clean, "PYTHONPATH": str(ROOT), "JARVIS_UPSTREAM": "simulated:", **given}
-
-
-@contextmanager
-def serving(tmp_path: Path, *options: str, **settings: str) -> Iterator[Server]:
-    """Start it, wait for its line, and end it; it must go with status 0 and without complaint."""
-    log = tmp_path / f"system-{len(list(tmp_path.iterdir()))}.log"
-    console = log.with_suffix(".txt")
-    with console.open("wb") as errors:
-        process = subprocess.Popen(
-            command(*options),
-            cwd=tmp_path,
-            env=environment(log_file=str(log), log_level="debug", **settings),
-            stdout=subprocess.PIPE,
-            stderr=errors,
-        )
-        assert process.stdout is not None
-        try:
-            ready = process.stdout.readline().decode()
-            assert ready.startswith("jarvis_trio ready on "), (ready, console.read_text("utf-8"))
-            yield Server(process, ready.split()[3], log)
-        finally:
-            code = stop(process)
-            process.stdout.close()
-    printed = console.read_text("utf-8")
-    assert not COMPLAINTS.search(printed), printed
-    assert code == 0, printed
-
-
 def at_socket(tmp_path: Path) -> list[str]:
     return ["--unix-socket", str(tmp_path / "socket")]
-
-
-def refusal(*options: str) -> str:
-    """Return the sentence it ends with."""
-    done = subprocess.run(
-        command(*options),
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-    return done.stderr
 
 
 async def test_it_accepts_when_it_says_so_and_answers(tmp_path: Path) -> None:
@@ -176,6 +120,7 @@ def test_a_taken_port_is_a_sentence(tmp_path: Path) -> None:
         (["--certfile", "nowhere.pem", "--keyfile", "nowhere.pem"], "nowhere.pem"),
         (["--unix-socket", "/no/such/folder/s"], "cannot listen on /no/such/folder/s"),
         (["--upstream", "llama"], "JARVIS_UPSTREAM"),
+        (["--http3"], "HTTP/3 needs TLS"),
     ],
 )
 def test_what_cannot_be_used_is_a_sentence(options: list[str], said: str) -> None:
