@@ -15,6 +15,7 @@ from jarvis_trio.observe.metrics import Metrics
 from jarvis_trio.web import errors
 from jarvis_trio.web.auth import Keys, check_host
 from jarvis_trio.web.connection import DRAIN, STALL_WATCH, HTTPConnection
+from jarvis_trio.web.debug_routes import DebugRoutes
 from jarvis_trio.web.drain import Drain
 from jarvis_trio.web.openai_routes import OpenAIRoutes, trace_of
 from jarvis_trio.web.ops_routes import OpsRoutes
@@ -89,6 +90,7 @@ def _add_routes(
 ) -> None:
     openai = OpenAIRoutes(settings, sessions, keys)
     ops = OpsRoutes(sessions, metrics, settings.connect_timeout_s)
+    debug = DebugRoutes(sessions, keys)
     for rule, method, view in (
         ("/v1/chat/completions", "POST", openai.chat_completions),
         ("/v1/models", "GET", openai.models),
@@ -96,6 +98,7 @@ def _add_routes(
         ("/healthz", "GET", ops.healthz),
         ("/readyz", "GET", ops.readyz),
         ("/metrics", "GET", ops.metrics),
+        ("/debug/tasks", "GET", debug.tasks),
         ("/", "GET", ops.index),
     ):
         app.add_url_rule(rule, rule, view, methods=[method])
