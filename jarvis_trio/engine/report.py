@@ -19,7 +19,7 @@ def make_report(sessions: Sessions) -> str:
     began = time.perf_counter()
     root = trio.lowlevel.current_root_task()
     assert root is not None  # noqa: S101 - there is one while the loop runs, and we are in it
-    streams = sorted(sessions.streams, key=lambda stream: (_age(stream), stream.id), reverse=True)
+    streams = sorted(sessions.streams, key=lambda stream: (-_age(stream), stream.id))
     own = {stream.task for stream in streams if stream.task is not None}
     rows = [*_session_rows(streams), Row(0, "other tasks"), *tree(root, without=own, depth=1)]
     count = len({(stream.prompt.owner, stream.prompt.session_id) for stream in streams})

@@ -5,6 +5,7 @@ while the loop is blocked. What moves meanwhile is seen as it was or as it is.
 """
 
 import contextlib
+import functools
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
@@ -101,9 +102,7 @@ def in_one_line(task: Task) -> str:
 
 def last_await(task: Task) -> str:
     """Return where ``task`` waits, and inside of what: ``engine/run.py:99 generate in …``."""
-    if is_running(task):
-        return "running"
-    return join(stack(task)[:1])
+    return "running" if is_running(task) else "".join(_stack(task, 1))
 
 
 def is_running(task: Task) -> bool:
@@ -113,20 +112,31 @@ def is_running(task: Task) -> bool:
 
 def stack(task: Task) -> list[str]:
     """Return the places that ``task`` waits at, innermost first, without what only waits."""
-    frames = list(task.iter_await_frames())
-    telling = [n for n, (frame, _) in enumerate(frames) if not _is_plumbing(frame)] or [0][
-        : len(frames)
-    ]
-    places = [place(*frames[n]) for n in reversed(telling)]
-    if telling and telling[-1] + 1 < len(frames):
-        places[0] += f" in {frames[telling[-1] + 1][0].f_code.co_qualname}"
+    return _stack(task, None)
+
+
+def _stack(task: Task, most: int | None) -> list[str]:
+    frames = list(task.iter_await_frames())[::-1]
+    if not frames:  # it has just ended
+        return []
+    plumbing = [frame.f_code.co_filename.startswith(PLUMBING) for frame, _ in frames]
+    telling = [n for n, waits_only in enumerate(plumbing) if not waits_only][:most]
+    telling = telling or [len(frames) - 1]
+    places = [place(*frames[n]) for n in telling]
+    if telling[0] > 0:
+        places[0] += f" in {frames[telling[0] - 1][0].f_code.co_qualname}"
     return places
 
 
 def place(frame: FrameType, line: int | None) -> str:
     """Return ``file:line function``; the file with the folder it is in."""
     code = frame.f_code
-    return f"{'/'.join(Path(code.co_filename).parts[-2:])}:{line or '?'} {code.co_qualname}"
+    return f"{_short(code.co_filename)}:{line or '?'} {code.co_qualname}"
+
+
+@functools.cache
+def _short(path: str) -> str:
+    return "/".join(Path(path).parts[-2:])
 
 
 def join(places: list[str]) -> str:
@@ -150,7 +160,3 @@ def standing(task: Task) -> Standing:
             shielded = shielded or status._scope.shield  # noqa: SLF001 - see above
             status = status.parent
     return Standing(cancelled, shielded, outside)
-
-
-def _is_plumbing(frame: FrameType) -> bool:
-    return frame.f_code.co_filename.startswith(PLUMBING)

@@ -90,13 +90,12 @@ class Watchdog:
 
     def _watch(self, root: Task, thread_id: int) -> None:
         self._due = time.monotonic() + self._pause
-        while not self._stop.wait(self._pause):
-            try:
+        try:
+            while not self._stop.wait(self._pause):
                 self._look(root, thread_id, time.monotonic())
-            except Exception:
-                # The tree moves while we look; one look more or less does not matter.
-                log.exception("watchdog_failed")
-        self._finish(time.monotonic())
+            self._finish(time.monotonic())
+        except Exception:  # a thread that dies says so to nobody
+            log.exception("watchdog_failed")
 
     def _look(self, root: Task, thread_id: int, now: float) -> None:
         is_late = now - self._due >= BLOCKED_SECONDS
@@ -123,7 +122,6 @@ class Watchdog:
         """Tell of the step if it has taken too long."""
         if now - step.began < BLOCKED_SECONDS:
             return step
-        self._on_blocked()
         log.warning(
             "loop_blocked",
             ms=round((now - step.began) * 1000),
@@ -131,6 +129,7 @@ class Watchdog:
             stack=stack,
             watched=None if watched else False,
         )
+        self._on_blocked()
         return step._replace(is_told=True)
 
     def _finish(self, now: float) -> None:
