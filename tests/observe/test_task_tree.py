@@ -24,12 +24,16 @@ from jarvis_trio.observe.task_tree import (
 )
 
 
+SHIELD_SECONDS = 30
+"""A test that fails must not hang."""
+
+
 async def wait_for(event: trio.Event) -> None:
     await event.wait()
 
 
 async def wait_shielded(event: trio.Event) -> None:
-    with trio.CancelScope(shield=True):
+    with trio.move_on_after(SHIELD_SECONDS, shield=True):
         await event.wait()
 
 
