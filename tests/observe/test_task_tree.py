@@ -23,7 +23,6 @@ from jarvis_trio.observe.task_tree import (
     walk,
 )
 
-
 SHIELD_SECONDS = 30
 """A test that fails must not hang."""
 
@@ -40,7 +39,7 @@ async def wait_shielded(event: trio.Event) -> None:
 async def hold(event: trio.Event, scope: trio.CancelScope) -> None:
     """Wait, in a scope, for a child that shields itself."""
     with scope:
-        async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as nursery:  # noqa: ASYNC112 - the child is what is seen
             nursery.start_soon(wait_shielded, event, name="child")
 
 
@@ -91,6 +90,7 @@ async def test_a_cancel_inside_of_a_shield_is_told_with_it(autojump_clock: MockC
     with trio.CancelScope(shield=True) as scope:
         scope.cancel(reason="test")
         assert str(standing(here())) == "cancelled, shielded"
+        await trio.lowlevel.checkpoint()
 
 
 def test_a_trio_that_keeps_it_elsewhere_shows_less() -> None:

@@ -6,7 +6,7 @@ In real time, since a thread looks; what blocks does so until it has been told o
 import ctypes
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -27,10 +27,15 @@ async def watched() -> AsyncIterator[threading.Event]:
     told = threading.Event()
     with trio.fail_after(ENDS_WITHIN_SECONDS):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(Watchdog(told.set).run)
+            nursery.start_soon(Watchdog(told.set).run)  # noqa: ASYNC113 - the next line waits
             await trio.testing.wait_all_tasks_blocked()
             yield told
             nursery.cancel_scope.cancel(reason="enough seen")
+
+
+async def take_a_step(step: Callable[..., Awaitable[None]], *args: Any, name: str) -> None:
+    async with trio.open_nursery() as nursery:  # noqa: ASYNC112 - a task of its own has a name
+        nursery.start_soon(step, *args, name=name)
 
 
 async def block_until(told: threading.Event) -> None:
@@ -40,8 +45,8 @@ async def block_until(told: threading.Event) -> None:
 async def test_a_step_that_does_not_end_is_named_while_it_lasts_and_when_it_is_over(
     logged: structlog.testing.LogCapture,
 ) -> None:
-    async with watched() as told, trio.open_nursery() as nursery:
-        nursery.start_soon(block_until, told, name="culprit")
+    async with watched() as told:
+        await take_a_step(block_until, told, name="culprit")
     blocked, unblocked = logged.entries
     assert (blocked["event"], blocked["log_level"]) == ("loop_blocked", "warning")
     assert blocked["task"] == unblocked["task"] == "culprit"
@@ -54,8 +59,7 @@ async def test_a_step_that_does_not_end_is_named_while_it_lasts_and_when_it_is_o
 async def test_two_steps_are_two(logged: structlog.testing.LogCapture) -> None:
     async with watched() as told:
         for name in ("one", "two"):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(block_until, told, name=name)
+            await take_a_step(block_until, told, name=name)
             told.clear()
     entries: Entries = logged.entries
     assert [entry["task"] for entry in entries] == ["one", "one", "two", "two"]
@@ -89,8 +93,8 @@ async def test_a_step_that_holds_the_interpreter_is_told_of_when_it_is_over(
     async def hold_the_interpreter() -> None:
         ctypes.PyDLL(None).usleep(300_000)
 
-    async with watched(), trio.open_nursery() as nursery:
-        nursery.start_soon(hold_the_interpreter, name="culprit")
+    async with watched():
+        await take_a_step(hold_the_interpreter, name="culprit")
     blocked, unblocked = logged.entries
     assert blocked["watched"] is False
     assert blocked["task"] == unblocked["task"] == "culprit"
