@@ -74,6 +74,7 @@ async def test_a_signal_prints_fifty_live_streams_and_the_server_lives_on(
             nursery.cancel_scope.cancel(reason="enough seen")
         assert max(ends_in(stderr)) < LOOP_MS
         assert len(STACK.findall(printed)) == 2
+        assert "thread watchdog, innermost call first\n" in printed
         head = f"jarvis_trio pid={pid} sessions={STREAMS} streams={STREAMS} tasks="
         assert printed.count(head) == 2
         for text in (printed, told.text):
