@@ -64,9 +64,7 @@ async def test_a_signal_prints_fifty_live_streams_and_the_server_lives_on(
                     await exchange.first_text.wait()
             for times in (1, 2):
                 os.kill(pid, signal.SIGUSR1)
-                await trio.to_thread.run_sync(
-                    wait_until, lambda times=times: len(ends_in(stderr)) == times
-                )
+                await trio.to_thread.run_sync(wait_until, partial(has_printed, stderr, times))
             printed = stderr.read_text("utf-8")
             told = await trio.to_thread.run_sync(
                 partial(httpx.get, trust_env=False, headers=KEY), f"{server.url}/debug/tasks"
@@ -85,6 +83,12 @@ async def test_a_signal_prints_fifty_live_streams_and_the_server_lives_on(
             assert "diary" not in text
         answer = await prompt(server.url, "x", model="sim?tps=0&tokens=3")
         assert answer.is_complete
+
+
+def has_printed(stderr: Path, times: int) -> bool:
+    """Say whether so many reports are there, and as many stacks, which a thread prints."""
+    stacks = STACK.findall(stderr.read_text("utf-8"))
+    return len(ends_in(stderr)) == len(stacks) == times
 
 
 def ends_in(stderr: Path) -> list[float]:
