@@ -15,7 +15,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from jarvis_trio.observe.watchdog import BLOCKED_SECONDS, Watchdog
+from jarvis_trio.observe.watchdog import BLOCKED_SECONDS, LOOK_AGAIN_SECONDS, Watchdog
 
 Entries = list[Any]
 ENDS_WITHIN_SECONDS = 20
@@ -40,6 +40,7 @@ async def take_a_step(step: Callable[..., Awaitable[None]], *args: Any, name: st
 
 async def block_until(told: threading.Event) -> None:
     assert told.wait(ENDS_WITHIN_SECONDS)
+    threading.Event().wait(10 * LOOK_AGAIN_SECONDS)  # it is looked at again, and told of once
 
 
 async def test_a_step_that_does_not_end_is_named_while_it_lasts_and_when_it_is_over(
