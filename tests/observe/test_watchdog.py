@@ -82,6 +82,19 @@ async def test_a_round_of_many_short_steps_is_nobodys_fault(
     assert not [e for e in logged.entries if e["event"] == "loop_blocked" and e["watched"] is None]
 
 
+async def test_the_steps_of_one_task_are_not_added_up(
+    logged: structlog.testing.LogCapture,
+) -> None:
+    async def work_on() -> None:
+        for _ in range(10):
+            threading.Event().wait(0.04)
+            await trio.lowlevel.checkpoint()
+
+    async with watched():
+        await take_a_step(work_on, name="diligent")
+    assert not [e for e in logged.entries if e["event"] == "loop_blocked" and e["watched"] is None]
+
+
 async def test_a_loop_that_waits_is_not_blocked(logged: structlog.testing.LogCapture) -> None:
     async with watched():
         await trio.sleep(4 * BLOCKED_SECONDS)
