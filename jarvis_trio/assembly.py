@@ -3,7 +3,8 @@
 import http.client
 import os
 import resource
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 import structlog
 import trio
@@ -18,11 +19,14 @@ from jarvis_trio.config import (
 from jarvis_trio.engine.admission import Admission
 from jarvis_trio.engine.event_bus import EventBus
 from jarvis_trio.engine.policies import AVAILABLE, Policy
+from jarvis_trio.engine.report import make_report
 from jarvis_trio.engine.run import StreamLimits
 from jarvis_trio.engine.sessions import Sessions
 from jarvis_trio.errors import ConfigError, JarvisError
 from jarvis_trio.observe.logs import configure_logs
 from jarvis_trio.observe.metrics import Metrics
+from jarvis_trio.observe.signal_report import report_on_signal
+from jarvis_trio.observe.watchdog import Watchdog
 from jarvis_trio.providers.base import Provider
 from jarvis_trio.providers.ollama import OllamaProvider
 from jarvis_trio.providers.openai_compatible import OpenAICompatibleProvider
@@ -35,6 +39,9 @@ from jarvis_trio.web.stall_watch import StallWatch
 
 OLLAMA_PORT = 11434
 AUTO_TIMEOUT_SECONDS = 0.5
+
+Service = Callable[[], Awaitable[None]]
+"""What runs beside the sessions until they are closed."""
 
 SPARE_DESCRIPTORS = 256
 """For listeners, logs, probes, and clients that have not asked yet."""
@@ -58,10 +65,16 @@ def build_app(
             f"JARVIS_SESSION_POLICY={settings.session_policy} is not available in this version; "
             "use interrupt"
         )
-    configure_logs(settings.log_level, settings.log_format, settings.log_file)
+    to_stderr = configure_logs(settings.log_level, settings.log_format, settings.log_file)
     make_room_for(settings.max_streams)
     provider = build_provider(settings, environ)
-    return assemble(settings, provider, EventBus(), is_under_hypercorn_cli=is_under_hypercorn_cli)
+    return assemble(
+        settings,
+        provider,
+        EventBus(),
+        is_under_hypercorn_cli=is_under_hypercorn_cli,
+        to_stderr=to_stderr,
+    )
 
 
 def assemble(
@@ -70,8 +83,12 @@ def assemble(
     bus: EventBus,
     *,
     is_under_hypercorn_cli: bool = False,
+    to_stderr: Callable[[str], None] | None = None,
 ) -> JarvisApp:
-    """Return the application over a provider and an event bus that are already there."""
+    """Return the application over a provider and an event bus that are already there.
+
+    With ``to_stderr``, which must not wait, SIGUSR1 is the application's: it reports there.
+    """
     limits = StreamLimits(
         flush_window_seconds=settings.flush_window_ms / 1000,
         flush_bytes=settings.flush_bytes,
@@ -88,10 +105,14 @@ def assemble(
     stall_watch = StallWatch(settings.write_stall_timeout_s)
     drain = Drain(sessions, settings.graceful_timeout_s)
     app = build_web(settings, sessions, stall_watch, drain, metrics)
+    services: dict[str, Service] = {"stall watch": stall_watch.run, "drain": drain.run}
+    services |= _services_to_see_inside(sessions, metrics, to_stderr)
+    if is_under_hypercorn_cli:
+        services["hypercorn watch"] = partial(begin_drain_when_told, drain)
 
     @app.before_serving
     async def start() -> None:
-        await app.nursery.start(run_services, sessions, stall_watch, drain, is_under_hypercorn_cli)
+        await app.nursery.start(run_services, sessions, services)
         app.nursery.start_soon(introduce, settings, provider, name="introduce")
 
     @app.after_serving
@@ -99,6 +120,16 @@ def assemble(
         await sessions.close()
 
     return app
+
+
+def _services_to_see_inside(
+    sessions: Sessions, metrics: Metrics, to_stderr: Callable[[str], None] | None
+) -> dict[str, Service]:
+    services: dict[str, Service] = {"watchdog": Watchdog(metrics.loop_blocked.inc).run}
+    if to_stderr is not None:
+        report = partial(make_report, sessions)
+        services["signal report"] = partial(report_on_signal, report, to_stderr)
+    return services
 
 
 def make_room_for(streams: int) -> None:
@@ -117,18 +148,14 @@ def make_room_for(streams: int) -> None:
 
 async def run_services(
     sessions: Sessions,
-    stall_watch: StallWatch,
-    drain: Drain,
-    is_under_hypercorn_cli: bool,
+    services: Mapping[str, Service],
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run what the application lives by, for as long as there are sessions."""
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(stall_watch.run, name="stall watch")
-        nursery.start_soon(drain.run, name="drain")
-        if is_under_hypercorn_cli:
-            nursery.start_soon(begin_drain_when_told, drain, name="hypercorn watch")
+        for name, service in services.items():
+            nursery.start_soon(service, name=name)
         await nursery.start(sessions.run, name="sessions")
         task_status.started()
         await sessions.closed.wait()
@@ -136,7 +163,10 @@ async def run_services(
 
 
 async def introduce(settings: Settings, provider: Provider) -> None:
-    """Say in the log which model answers, or why none does yet; the server runs either way."""
+    """Say in the log which model answers, or why none does yet; the server runs either way.
+
+    ``pid`` is the process that a signal has to name: under the hypercorn CLI, the worker.
+    """
     if Keys(settings.api_keys, settings.admin_keys).is_default:
         log.warning(
             "default_key", hint="devkey opens this server to its own machine; set JARVIS_API_KEYS"
@@ -144,19 +174,20 @@ async def introduce(settings: Settings, provider: Provider) -> None:
     for name in WITHOUT_EFFECT_YET:
         if getattr(settings, name) != FIELDS[name].default:
             log.warning("setting_without_effect", setting=f"{PREFIX}{name.upper()}")
+    told = log.bind(pid=os.getpid(), upstream=provider.name)
     try:
         with trio.fail_after(settings.connect_timeout_s):
             models = await provider.models()
     except trio.TooSlowError:
-        log.warning("upstream_not_ready", upstream=provider.name, reason="it does not answer")
+        told.warning("upstream_not_ready", reason="it does not answer")
     except JarvisError as error:
-        log.warning("upstream_not_ready", upstream=provider.name, reason=error.summary)
+        told.warning("upstream_not_ready", reason=error.summary)
     except Exception:
         # Only a bug gets here; it must not take down every stream.
-        log.exception("upstream_not_ready", upstream=provider.name)
+        told.exception("upstream_not_ready")
     else:
         model = models[0].id if models else None
-        log.info("server_ready", upstream=provider.name, model=model, models=len(models))
+        told.info("server_ready", model=model, models=len(models))
 
 
 def build_provider(settings: Settings, environ: Mapping[str, str]) -> Provider:

@@ -7,6 +7,7 @@
     ├─ WireError                      bytes that break a format we read
     ├─ RequestError              400  the client must change the request
     │  ├─ AuthenticationError    401
+    │  ├─ PermissionDeniedError  403
     │  ├─ HostNotAllowedError    403
     │  ├─ NotFoundError          404
     │  │  └─ ModelNotFoundError  404
@@ -97,6 +98,14 @@ class AuthenticationError(RequestError):
     status = 401
     code = "invalid_api_key"
     type = "authentication_error"
+
+
+class PermissionDeniedError(RequestError):
+    """The key is known, but may not do this."""
+
+    status = 403
+    code = "permission_denied"
+    type = "permission_error"
 
 
 class HostNotAllowedError(RequestError):

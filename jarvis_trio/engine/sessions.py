@@ -16,6 +16,7 @@ from jarvis_trio.engine.stream import FAILURES, LiveStream, Prompt, superseded_b
 from jarvis_trio.errors import JarvisError, ServerShutdownError
 from jarvis_trio.events import Cause, Phase
 from jarvis_trio.observe.metrics import Metrics
+from jarvis_trio.observe.task_tree import in_one_line
 from jarvis_trio.providers.base import Provider
 
 
@@ -154,6 +155,7 @@ class Sessions:
 
     async def _live(self, session: Session, stream: LiveStream) -> None:
         """Hold one stream from its place in the line until everything of it is gone."""
+        stream.task, stream.arrived_at = trio.lowlevel.current_task(), trio.current_time()
         try:
             with stream.scope:
                 await self._take_over(session, stream)
@@ -191,6 +193,8 @@ class Sessions:
         self._admission.take()
         self._metrics.quarantined.inc()
         cancelled.log.error("prev_stream_timeout_on_cancel", phase=str(cancelled.phase))
+        if cancelled.task is not None:
+            cancelled.log.error("cancel_overdue", tasks=in_one_line(cancelled.task))
         cancelled.conclude()
         self._release(cancelled)
 

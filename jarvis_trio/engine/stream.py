@@ -105,6 +105,8 @@ class LiveStream:
         self.finished = trio.Event()
         self.released = trio.Event()
         self.accepted = False
+        self.task: trio.lowlevel.Task | None = None
+        self.arrived_at: float | None = None
         self.started_at: float | None = None
         self.quarantined = False
         self.first_text_at: float | None = None

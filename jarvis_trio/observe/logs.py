@@ -94,8 +94,10 @@ class LineWriters:
     log = debug = info = warning = warn = error = critical = exception = msg
 
 
-def configure_logs(level: str, log_format: str, log_file: str | None) -> None:
+def configure_logs(level: str, log_format: str, log_file: str | None) -> Callable[[str], None]:
     """Set up logging for this process: to stderr, and to ``log_file`` if there is one.
+
+    Returns what prints to stderr in the same way: it never waits, and comes between two lines.
 
     Errors: ConfigError when the file cannot be opened.
     """
@@ -117,6 +119,7 @@ def configure_logs(level: str, log_format: str, log_file: str | None) -> None:
         logger_factory=lambda *_: LineWriters(writers),
         cache_logger_on_first_use=False,
     )
+    return writers[0].msg
 
 
 def _open(path: Path) -> TextIO:

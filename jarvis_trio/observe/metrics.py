@@ -21,6 +21,11 @@ class Metrics:
             "Streams whose cleanup overran its time and that lost their session.",
             registry=self.registry,
         )
+        self.loop_blocked = Counter(
+            "jarvis_loop_blocked",
+            "Steps of a task that held the event loop up for over 100 ms.",
+            registry=self.registry,
+        )
         self._live = Gauge(
             "jarvis_streams_live",
             "Streams that have not unwound yet.",

@@ -15,6 +15,7 @@ from jarvis_trio.observe.metrics import Metrics
 from jarvis_trio.web import errors
 from jarvis_trio.web.auth import Keys, check_host
 from jarvis_trio.web.connection import DRAIN, STALL_WATCH, HTTPConnection
+from jarvis_trio.web.debug_routes import DebugRoutes
 from jarvis_trio.web.drain import Drain
 from jarvis_trio.web.openai_routes import OpenAIRoutes, trace_of
 from jarvis_trio.web.openapi import openapi
@@ -90,6 +91,7 @@ def _add_routes(
 ) -> None:
     openai = OpenAIRoutes(settings, sessions, keys)
     ops = OpsRoutes(sessions, metrics, settings.connect_timeout_s)
+    debug = DebugRoutes(sessions, keys)
     for rule, method, view in (
         ("/v1/chat/completions", "POST", openai.chat_completions),
         ("/v1/models", "GET", openai.models),
@@ -98,6 +100,7 @@ def _add_routes(
         ("/readyz", "GET", ops.readyz),
         ("/metrics", "GET", ops.metrics),
         ("/openapi.json", "GET", openapi),
+        ("/debug/tasks", "GET", debug.tasks),
         ("/", "GET", ops.index),
     ):
         app.add_url_rule(rule, rule, view, methods=[method])

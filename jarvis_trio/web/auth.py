@@ -7,7 +7,7 @@ import re
 
 from werkzeug.datastructures import Headers
 
-from jarvis_trio.errors import AuthenticationError, HostNotAllowedError
+from jarvis_trio.errors import AuthenticationError, HostNotAllowedError, PermissionDeniedError
 
 DEFAULT_KEY = "devkey"
 UNIX_SOCKET = "<local>"
@@ -29,29 +29,42 @@ class Keys:
 
     def __init__(self, api_keys: tuple[str, ...], admin_keys: tuple[str, ...]) -> None:
         self.is_default = not api_keys and not admin_keys
-        keys = (DEFAULT_KEY,) if self.is_default else api_keys + admin_keys
-        self._digests = [_digest(key.encode("utf-8", "surrogateescape")) for key in keys]
+        default = (DEFAULT_KEY,) if self.is_default else ()
+        self._admin_digests = [_configured_digest(key) for key in default + admin_keys]
+        self._digests = [*map(_configured_digest, api_keys), *self._admin_digests]
 
     def owner(self, headers: Headers, client_host: str | None) -> str:
         """Return the word that stands for the request's key, which it does not reveal.
 
         Errors: AuthenticationError, saying what to send.
         """
+        return self._known_digest(headers, client_host).hex()[:16]
+
+    def check_admin(self, headers: Headers, client_host: str | None) -> None:
+        """Let only an administrator's key pass; ``devkey`` is one where it is a key at all.
+
+        Errors: AuthenticationError; PermissionDeniedError for a key that is known.
+        """
+        digest = self._known_digest(headers, client_host)
+        if not _is_among(digest, self._admin_digests):
+            raise PermissionDeniedError(
+                "this key may not look inside; set JARVIS_ADMIN_KEYS and use one of them"
+            )
+
+    def _known_digest(self, headers: Headers, client_host: str | None) -> bytes:
         scheme, _, key = headers.get("Authorization", "").partition(" ")
         key = key.strip(" \t")  # a bare strip() would take bytes of UTF-8 letters too
         if scheme.lower() != "bearer" or not key:
             raise AuthenticationError("send your key as 'Authorization: Bearer <key>'")
         digest = _digest(key.encode("latin-1"))  # as which Quart has decoded it
-        # Every digest is compared, so that time tells nothing about which one it was.
-        matches = [hmac.compare_digest(digest, known) for known in self._digests]
-        if not any(matches):
+        if not _is_among(digest, self._digests):
             raise AuthenticationError("this key is not known here")
         if self.is_default and not _is_local(headers, client_host):
             raise AuthenticationError(
                 f"'{DEFAULT_KEY}' works only from this machine and without a proxy; "
                 "set JARVIS_API_KEYS to let others in"
             )
-        return digest.hex()[:16]
+        return digest
 
 
 def check_host(host_header: str | None, allowed: tuple[str, ...]) -> None:
@@ -95,6 +108,16 @@ def _is_local(headers: Headers, client_host: str | None) -> bool:
         return False
     # A socket that listens on [::] may write IPv4 addresses as IPv6.
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def _is_among(digest: bytes, known: list[bytes]) -> bool:
+    # Every digest is compared, so that time tells nothing about which one it was.
+    matches = [hmac.compare_digest(digest, one) for one in known]
+    return any(matches)
+
+
+def _configured_digest(key: str) -> bytes:
+    return _digest(key.encode("utf-8", "surrogateescape"))
 
 
 def _digest(key: bytes) -> bytes:

@@ -24,6 +24,7 @@ from jarvis_trio.errors import (
     MethodNotAllowedError,
     ModelNotFoundError,
     OverloadedError,
+    PermissionDeniedError,
     QueueFullError,
     RequestError,
     RequestTimeoutError,
@@ -166,6 +167,12 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
     ),
     ("GET", "/metrics"): Operation(
         id="metrics", summary="What was counted, for Prometheus", content={200: TEXT}
+    ),
+    ("GET", "/debug/tasks"): Operation(
+        id="tasks",
+        summary="What this process is doing right now; for an administrator's key",
+        content={200: TEXT},
+        errors=(*WITH_KEY, PermissionDeniedError),
     ),
     ("GET", "/openapi.json"): Operation(
         id="openapi",

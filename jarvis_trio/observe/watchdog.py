@@ -1,0 +1,153 @@
+"""Names whoever blocks the event loop, while it is still blocked.
+
+A step is what a task does between two awaits. One that takes over ``BLOCKED_SECONDS`` is logged
+as ``loop_blocked`` with its task and stack, and as ``loop_unblocked`` when it is over; a step that
+never ends is logged too, since a thread looks. The loop itself only counts: trio takes at most one
+step of a task in each round, so the same task in the same round is the same step, and a round of
+many short steps is none of our business.
+
+A step that holds the interpreter (one long call into C) holds the thread up as well. It is told of
+once it is over, with ``watched=False``: then the machine may have been too busy to let us look.
+"""
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import NamedTuple
+
+import structlog
+import trio
+from trio.lowlevel import Task
+
+from jarvis_trio.observe.task_tree import is_running, join, place, walk
+
+BLOCKED_SECONDS = 0.1
+LOOK_SECONDS = 0.05
+LOOK_AGAIN_SECONDS = 0.01
+"""While a round lasts: the sooner a step is first seen, the less of it goes unseen."""
+
+STOP_SECONDS = 1.0
+"""What the thread needs at most to see that it is to end."""
+
+log = structlog.get_logger("jarvis_trio")
+
+
+class Pulse(trio.abc.Instrument):
+    """Counts: odd while tasks take their steps, even while the loop waits."""
+
+    def __init__(self) -> None:
+        self.beat = 1
+
+    def before_io_wait(self, timeout: float) -> None:  # noqa: ARG002 - trio's signature
+        """Take note that a round is over."""
+        self.beat += 1
+
+    def after_io_wait(self, timeout: float) -> None:  # noqa: ARG002 - trio's signature
+        """Take note that a round begins."""
+        self.beat += 1
+
+
+class Step(NamedTuple):
+    """A step that is under way: whose, and since when at least."""
+
+    task: Task | None
+    began: float
+    is_told: bool = False
+
+    @property
+    def name(self) -> str:
+        """Who takes it: work of the loop's own has no task."""
+        return "-" if self.task is None else self.task.name
+
+
+class Watchdog:
+    """Watches the loop that runs :meth:`run`. ``on_blocked`` is called in the watching thread."""
+
+    def __init__(self, on_blocked: Callable[[], None]) -> None:
+        self._on_blocked = on_blocked
+        self._pulse = Pulse()
+        self._stop = threading.Event()
+        self._pause = LOOK_SECONDS
+        self._due = 0.0
+        self._beat = 0
+        self._step: Step | None = None
+
+    async def run(self) -> None:
+        """Watch until cancelled. *Resources:* the thread has ended when this returns."""
+        root = trio.lowlevel.current_root_task()
+        args = (root, threading.get_ident())
+        thread = threading.Thread(target=self._watch, args=args, name="watchdog", daemon=True)
+        trio.lowlevel.add_instrument(self._pulse)
+        try:
+            thread.start()
+            await trio.sleep_forever()
+        finally:
+            self._stop.set()
+            trio.lowlevel.remove_instrument(self._pulse)
+            thread.join(STOP_SECONDS)
+
+    def _watch(self, root: Task, thread_id: int) -> None:
+        self._due = time.monotonic() + self._pause
+        try:
+            while not self._stop.wait(self._pause):
+                self._look(root, thread_id, time.monotonic())
+            self._finish(time.monotonic())
+        except Exception:  # a thread that dies says so to nobody
+            log.exception("watchdog_failed")
+
+    def _look(self, root: Task, thread_id: int, now: float) -> None:
+        is_late = now - self._due >= BLOCKED_SECONDS
+        due = self._due
+        beat = self._pulse.beat
+        is_new_round = beat != self._beat
+        self._beat = beat
+        self._pause = LOOK_AGAIN_SECONDS if beat % 2 else LOOK_SECONDS
+        self._due = now + self._pause
+        if is_new_round:
+            self._finish(now)
+        if beat % 2 == 0 or (is_new_round and not is_late):
+            return
+        task, stack = _under_way(root, thread_id)
+        if self._pulse.beat != beat:
+            return
+        step = self._step
+        if step is None or step.task is not task:
+            self._finish(now)
+            step = Step(task, due if is_late else now)
+        self._step = step if step.is_told else self._judge(step, stack, now, watched=not is_late)
+
+    def _judge(self, step: Step, stack: str, now: float, *, watched: bool) -> Step:
+        """Tell of the step if it has taken too long."""
+        if now - step.began < BLOCKED_SECONDS:
+            return step
+        log.warning(
+            "loop_blocked",
+            ms=round((now - step.began) * 1000),
+            task=step.name,
+            stack=stack,
+            watched=None if watched else False,
+        )
+        self._on_blocked()
+        return step._replace(is_told=True)
+
+    def _finish(self, now: float) -> None:
+        """Take note that the step is over."""
+        step, self._step = self._step, None
+        if step is not None and step.is_told:
+            log.warning("loop_unblocked", ms=round((now - step.began) * 1000), task=step.name)
+
+
+def _under_way(root: Task, thread_id: int) -> tuple[Task | None, str]:
+    """Return whose step is being taken, and its stack from the innermost call to the task."""
+    task = next(filter(is_running, walk(root)), None)
+    outermost = None if task is None else task.coro.cr_frame
+    frame: FrameType | None = sys._current_frames().get(thread_id)  # noqa: SLF001 - no other way
+    places = []
+    while frame is not None:
+        places.append(place(frame, frame.f_lineno))
+        if frame is outermost:
+            return task, join(places)
+        frame = frame.f_back
+    return None, join(places)
