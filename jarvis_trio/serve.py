@@ -22,6 +22,7 @@ from jarvis_trio.errors import ConfigError
 from jarvis_trio.web.app import JarvisApp
 from jarvis_trio.web.connection import DRAIN
 from jarvis_trio.web.drain import Drain
+from jarvis_trio.web.hypercorn_floods import bound_hypercorn
 from jarvis_trio.web.hypercorn_mends import mend_hypercorn
 
 BACKLOG = 1024
@@ -36,6 +37,7 @@ def serve(settings: Settings) -> None:
     Errors: ConfigError for an address, a certificate or a setting that cannot be used.
     """
     mend_hypercorn()
+    bound_hypercorn(settings.receive_timeout_s)
     config = _hypercorn_config(settings)
     app = build_app(settings)
     listener = _listener(settings)
