@@ -72,6 +72,7 @@ def _hypercorn_config(settings: Settings) -> Config:
     config.worker_class = "trio"
     config.loglevel = "WARNING"
     config.include_server_header = False
+    config.backlog = BACKLOG  # Hypercorn listens once more
     config.keep_alive_timeout = KEEP_ALIVE_SECONDS
     config.graceful_timeout = settings.graceful_timeout_s + SPARE_SECONDS
     if settings.certfile is None and settings.keyfile is None:

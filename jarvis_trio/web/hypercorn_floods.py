@@ -12,7 +12,9 @@
 4. Hypercorn bounds the requests of a connection instead: over HTTP/2, the one after
    ``keep_alive_max_requests`` cuts off every answer that is still being sent on it. Here nothing
    counts requests, and what h2 remembers of closed streams is bounded in place of their number.
-5. Out of descriptors, trio's listener tries again every tenth of a second, and tells of each with a
+5. Whoever leaves amid more requests than are read ahead is never let go of: the next one waits for
+   an answer that nobody makes any more. Here what is left is passed over.
+6. Out of descriptors, trio's listener tries again every tenth of a second, and tells of each with a
    traceback. Here it is a line of our log.
 
 A test over real sockets for each says when it is needed no longer.
@@ -29,8 +31,9 @@ import trio
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from hypercorn.config import Config
-from hypercorn.events import Closed, Updated
+from hypercorn.events import Closed, Event, Updated
 from hypercorn.protocol.h2 import H2Protocol
+from hypercorn.protocol.h11 import H11Protocol, H11WSConnection
 from hypercorn.trio.tcp_server import TCPServer
 
 RESETS_AT_ONCE = 1000
@@ -43,6 +46,18 @@ CLOSED_STREAMS_REMEMBERED = 1000
 """h2 would keep 65,536 of each connection, some megabytes, to name a client's error exactly."""
 
 log = structlog.get_logger("jarvis_trio")
+
+
+class BoundedH11Protocol(H11Protocol):
+    """One HTTP/1.1 connection; see the module's text for what is different."""
+
+    async def handle(self, event: Event) -> None:
+        """Handle what has been read; after the end, nothing more."""
+        await super().handle(event)
+        if isinstance(event, Closed):
+            # It takes bytes for a WebSocket's, and there is none: requests are seen no more.
+            self.connection = H11WSConnection(self.connection)  # type: ignore[arg-type]
+            await self.can_read.set()
 
 
 class BoundedH2Protocol(H2Protocol):
@@ -102,5 +117,6 @@ def bound_hypercorn(receive_timeout_seconds: float) -> None:
     Config.ssl_handshake_timeout = receive_timeout_seconds
     Config.keep_alive_max_requests = sys.maxsize
     H2Connection.MAX_CLOSED_STREAMS = CLOSED_STREAMS_REMEMBERED
+    hypercorn.protocol.H11Protocol = BoundedH11Protocol  # type: ignore[attr-defined]
     hypercorn.protocol.H2Protocol = BoundedH2Protocol  # type: ignore[assignment,attr-defined]
     logging.getLogger("trio.serve_listeners").addFilter(_tell_in_a_line)
