@@ -11,7 +11,7 @@
    it, it is told ENHANCE_YOUR_CALM and closed.
 4. Hypercorn bounds the requests of a connection instead: over HTTP/2, the one after
    ``keep_alive_max_requests`` cuts off every answer that is still being sent on it. Here nothing
-   counts requests, and what h2 remembers of closed streams is bounded in place of their number.
+   counts requests; what h2 remembers of closed streams has a bound of its own.
 5. Whoever leaves amid more requests than are read ahead is never let go of: the next one waits for
    an answer that nobody makes any more. Here what is left is passed over.
 6. Out of descriptors, trio's listener tries again every tenth of a second, and tells of each with a
@@ -28,7 +28,6 @@ import h2.events
 import hypercorn.protocol
 import structlog
 import trio
-from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, Updated
@@ -41,9 +40,6 @@ RESETS_PER_SECOND = 33
 
 CLOSE_SECONDS = 1.0
 """Telling the requests of a connection takes one step each, and closing it waits for nobody."""
-
-CLOSED_STREAMS_REMEMBERED = 1000
-"""h2 would keep 65,536 of each connection, some megabytes, to name a client's error exactly."""
 
 log = structlog.get_logger("jarvis_trio")
 
@@ -116,7 +112,6 @@ def bound_hypercorn(receive_timeout_seconds: float) -> None:
     TCPServer._idle_timeout = close_when_idle  # type: ignore[method-assign]  # noqa: SLF001
     Config.ssl_handshake_timeout = receive_timeout_seconds
     Config.keep_alive_max_requests = sys.maxsize
-    H2Connection.MAX_CLOSED_STREAMS = CLOSED_STREAMS_REMEMBERED
     hypercorn.protocol.H11Protocol = BoundedH11Protocol  # type: ignore[attr-defined]
     hypercorn.protocol.H2Protocol = BoundedH2Protocol  # type: ignore[assignment,attr-defined]
     logging.getLogger("trio.serve_listeners").addFilter(_tell_in_a_line)

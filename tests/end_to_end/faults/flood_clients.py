@@ -85,7 +85,7 @@ class Flood:
 
     def _run(self) -> None:
         while not self._ends.is_set():
-            sock = connect(self._server)
+            sock = connect(self._server, receive_buffer=None if self._reads else 4096)
             with contextlib.suppress(OSError):
                 sock.sendall(self._first)
                 sock.setblocking(False)
@@ -118,7 +118,11 @@ def workers(server: Server) -> list[Path]:
 
 
 def descriptors(server: Server) -> int:
-    return sum(len(list((worker / "fd").iterdir())) for worker in workers(server))
+    return sum(map(descriptors_of, workers(server)))
+
+
+def descriptors_of(worker: Path) -> int:
+    return len(list((worker / "fd").iterdir()))
 
 
 def resident_megabytes(server: Server) -> float:

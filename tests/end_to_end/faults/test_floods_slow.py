@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import os
 import resource
+import signal
 import socket
 import ssl
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ from tests.end_to_end.faults.flood_clients import (
     RST_STREAM,
     Trickle,
     descriptors,
+    descriptors_of,
     frame,
     head,
     run_until,
@@ -200,6 +203,26 @@ def test_two_thousand_silent_connections_are_in_nobodys_way_and_leave_nothing(
     assert b"w29 " in ask(server)
 
 
+def test_five_hundred_connections_can_wait_for_a_server_that_is_busy(server: Server) -> None:
+    before, busy = descriptors(server), int(max(workers(server), key=descriptors_of).name)
+    os.kill(busy, signal.SIGSTOP)
+    try:
+        with many_connections(server, SLOW, wait=False) as socks:
+            wait_until(lambda: all(is_connected(sock) for sock in socks))
+    finally:
+        os.kill(busy, signal.SIGCONT)
+    assert b"w29 " in ask(server)
+    wait_until(lambda: descriptors(server) <= before)
+
+
+def is_connected(sock: socket.socket) -> bool:
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True
+
+
 def test_a_server_out_of_descriptors_lives_and_answers_when_there_are_some(
     tmp_path: Path, shared_sim: Sim
 ) -> None:
@@ -229,7 +252,7 @@ def many_connections(
     with contextlib.ExitStack() as sockets:
         socks = [sockets.enter_context(socket.socket()) for _ in range(count)]
         for sock in socks:
-            sock.setblocking(wait)
+            sock.settimeout(30 if wait else 0)
             sock.connect_ex(("127.0.0.1", int(port)))
         yield socks
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, most))
