@@ -227,13 +227,22 @@ def test_a_server_out_of_descriptors_lives_and_answers_when_there_are_some(
     tmp_path: Path, shared_sim: Sim
 ) -> None:
     with serving(
-        tmp_path, port="0", upstream=shared_sim.upstream("openai"), receive_timeout_s=str(RECEIVE)
+        tmp_path,
+        port="0",
+        upstream=shared_sim.upstream("openai"),
+        receive_timeout_s=str(RECEIVE),
+        write_stall_timeout_s="1",
     ) as server:
         (worker,) = workers(server)
         _, most = resource.prlimit(int(worker.name), resource.RLIMIT_NOFILE)
         resource.prlimit(int(worker.name), resource.RLIMIT_NOFILE, (ROOM, most))
-        with many_connections(server, SILENT, wait=False):
+        with (
+            connect(server, receive_buffer=4096) as stalled,
+            many_connections(server, SILENT, wait=False),
+        ):
+            stalled.sendall(post(body_of("x", model="sim?tps=0&tokens=1000000"), "stalled"))
             server.wait_for_log("accept_failed")
+            server.wait_for_log("stream_end", trace="stalled", cause="client_stalled")
             assert descriptors(server) <= ROOM
             assert server.process.poll() is None
         assert b"w29 " in ask(server)
