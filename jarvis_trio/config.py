@@ -58,6 +58,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     connect_timeout_s: Seconds = 5
     first_token_timeout_s: Seconds = 120
     idle_timeout_s: Seconds = 60
+    receive_timeout_s: Seconds = 30
     write_stall_timeout_s: Seconds = 20
     graceful_timeout_s: Seconds = 10
     keepalive_s: Seconds = 10

@@ -21,6 +21,7 @@ from jarvis_trio.listeners import bind_listener, bind_quic
 from jarvis_trio.web.app import JarvisApp
 from jarvis_trio.web.connection import DRAIN
 from jarvis_trio.web.drain import Drain
+from jarvis_trio.web.hypercorn_floods import bound_hypercorn
 from jarvis_trio.web.hypercorn_mends import mend_hypercorn
 
 BACKLOG = 1024
@@ -35,6 +36,7 @@ def serve(settings: Settings) -> None:
     Errors: ConfigError for an address, a certificate or a setting that cannot be used.
     """
     mend_hypercorn()
+    bound_hypercorn(settings.receive_timeout_s)
     config = _hypercorn_config(settings)
     app = build_app(settings)
     if settings.http3:
@@ -74,6 +76,7 @@ def _hypercorn_config(settings: Settings) -> Config:
     config.worker_class = "trio"
     config.loglevel = "WARNING"
     config.include_server_header = False
+    config.backlog = BACKLOG  # Hypercorn listens once more
     config.keep_alive_timeout = KEEP_ALIVE_SECONDS
     config.graceful_timeout = settings.graceful_timeout_s + SPARE_SECONDS
     if settings.certfile is None and settings.keyfile is None:

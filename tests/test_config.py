@@ -28,6 +28,7 @@ DEFAULTS = {
     "connect_timeout_s": 5,
     "first_token_timeout_s": 120,
     "idle_timeout_s": 60,
+    "receive_timeout_s": 30,
     "write_stall_timeout_s": 20,
     "graceful_timeout_s": 10,
     "keepalive_s": 10,

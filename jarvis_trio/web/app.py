@@ -65,6 +65,7 @@ def build_web(
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.config["BODY_TIMEOUT"] = settings.receive_timeout_s
     app.config["RESPONSE_TIMEOUT"] = None
     # None would cancel the lifespan, and with it our own shutdown, before that has begun; what
     # runs in it is bounded by itself.

@@ -34,14 +34,17 @@ from hypercorn.protocol.events import Body, Data, Request, StreamClosed
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, H2Protocol, StreamBuffer
 from hypercorn.protocol.ws_stream import WSStream
-from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
+from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import TrioSingleTask
 from hypercorn.typing import LifespanState
 
 from jarvis_trio.web.client_socket import CLIENT_SOCKET, ClientSocket
 
-READS_AHEAD = 4
-"""Reads of at most 64 KB that may wait while Hypercorn handles what came before them."""
+READ_BYTES = 4096
+"""A read is handled in one step of the loop: 64 KB of the smallest frames would be 7,000 events."""
+
+READS_AHEAD = 64
+"""Reads that may wait while Hypercorn handles what came before them."""
 
 TELL_SECONDS = 1.0
 """Telling a request that its client has gone takes one step; its channel has room."""
@@ -90,7 +93,7 @@ async def _read(self: TCPServer) -> bytes:
     """Return one read; empty at the end, of whatever kind."""
     try:
         with trio.fail_after(self.config.read_timeout or float("inf")):
-            return bytes(await self.stream.receive_some(MAX_RECV))
+            return bytes(await self.stream.receive_some(READ_BYTES))
     except (trio.ClosedResourceError, trio.BrokenResourceError, trio.TooSlowError):
         return b""
 

@@ -1,0 +1,117 @@
+"""What Hypercorn 0.18 lets a client do without end, bounded where it has no setting of its own.
+
+1. A client that has asked for nothing yet has ``JARVIS_RECEIVE_TIMEOUT_S`` for its TLS handshake,
+   and as long again for the head of its first request. Later ones begin on a connection that may
+   be idle for ``keep_alive_timeout``, which bounds their heads as well.
+2. Over HTTP/2, the preface of a client that knows beforehand stops that timer (it reads like a
+   request), and a reset of the last stream does not start it again: such connections stayed for
+   ever. Here each starts it.
+3. Streams that their client opens and resets at once cost us more than they cost it. A connection
+   has an allowance of resets, far above what people who press Stop need, behind a proxy too; past
+   it, it is told ENHANCE_YOUR_CALM and closed.
+4. Hypercorn bounds the requests of a connection instead: over HTTP/2, the one after
+   ``keep_alive_max_requests`` cuts off every answer that is still being sent on it. Here nothing
+   counts requests; what h2 remembers of closed streams has a bound of its own.
+5. Whoever leaves amid more requests than are read ahead is never let go of: the next one waits for
+   an answer that nobody makes any more. Here what is left is passed over.
+6. Out of descriptors, trio's listener tries again every tenth of a second, and tells of each with a
+   traceback. Here it is a line of our log.
+
+A test over real sockets for each says when it is needed no longer.
+"""
+
+import logging
+import sys
+from typing import Any
+
+import h2.events
+import hypercorn.protocol
+import structlog
+import trio
+from h2.errors import ErrorCodes
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, Updated
+from hypercorn.protocol.h2 import H2Protocol
+from hypercorn.protocol.h11 import H11Protocol, H11WSConnection
+from hypercorn.trio.tcp_server import TCPServer
+
+RESETS_AT_ONCE = 1000
+RESETS_PER_SECOND = 33
+
+CLOSE_SECONDS = 1.0
+"""Telling the requests of a connection takes one step each, and closing it waits for nobody."""
+
+log = structlog.get_logger("jarvis_trio")
+
+
+class BoundedH11Protocol(H11Protocol):
+    """One HTTP/1.1 connection; see the module's text for what is different."""
+
+    async def handle(self, event: Event) -> None:
+        """Handle what has been read; after the end, nothing more."""
+        await super().handle(event)
+        if isinstance(event, Closed):
+            # It takes bytes for a WebSocket's, and there is none: requests are seen no more.
+            self.connection = H11WSConnection(self.connection)  # type: ignore[arg-type]
+            await self.can_read.set()
+
+
+class BoundedH2Protocol(H2Protocol):
+    """One HTTP/2 connection; see the module's text for what is different."""
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self._resets = 0.0
+        self._resets_were_at = self.context.time()
+
+    async def initiate(
+        self, headers: list[tuple[bytes, bytes]] | None = None, settings: bytes | None = None
+    ) -> None:
+        """Begin; a connection that brings no request with it is idle until it does."""
+        await super().initiate(headers, settings)
+        if headers is None:
+            await self.send(Updated(idle=True))
+
+    async def _handle_events(self, events: list[h2.events.Event]) -> None:
+        resets = sum(isinstance(event, h2.events.StreamReset) for event in events)
+        if self._are_too_many(resets):
+            self.connection.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
+            await self._flush()
+            await self.send(Closed())
+            return
+        await super()._handle_events(events)
+        if resets and self.idle:
+            await self.send(Updated(idle=True))
+
+    def _are_too_many(self, resets: int) -> bool:
+        """Count; what was counted is forgiven at the rate of ``RESETS_PER_SECOND``."""
+        now = self.context.time()
+        forgiven = (now - self._resets_were_at) * RESETS_PER_SECOND
+        self._resets = max(0.0, self._resets - forgiven) + resets
+        self._resets_were_at = now
+        return self._resets > RESETS_AT_ONCE
+
+
+def _tell_in_a_line(record: logging.LogRecord) -> bool:
+    log.warning("accept_failed", reason=record.getMessage())
+    return False
+
+
+def bound_hypercorn(receive_timeout_seconds: float) -> None:
+    """Bound what this process serves; what somebody sets in Hypercorn's own terms still counts."""
+
+    async def close_when_idle(self: TCPServer) -> None:
+        seconds = self.config.keep_alive_timeout
+        if self.protocol.protocol.keep_alive_requests == 0:
+            seconds = min(seconds, receive_timeout_seconds)
+        with trio.move_on_after(seconds):
+            await self.context.terminated.wait()
+        with trio.move_on_after(CLOSE_SECONDS, shield=True):
+            await self._initiate_server_close()
+
+    TCPServer._idle_timeout = close_when_idle  # type: ignore[method-assign]  # noqa: SLF001
+    Config.ssl_handshake_timeout = receive_timeout_seconds
+    Config.keep_alive_max_requests = sys.maxsize
+    hypercorn.protocol.H11Protocol = BoundedH11Protocol  # type: ignore[attr-defined]
+    hypercorn.protocol.H2Protocol = BoundedH2Protocol  # type: ignore[assignment,attr-defined]
+    logging.getLogger("trio.serve_listeners").addFilter(_tell_in_a_line)
