@@ -9,11 +9,11 @@
 3. After the end of what a client sends, it waits for the connection's own idle timer: every client
    that closes a kept connection leaves a descriptor behind for ``keep_alive_timeout``.
 4. Over HTTP/2 it takes in a whole answer for a stream whose client gives it no window: each attempt
-   to send nothing counts as room. Such a client costs memory, and nothing is ever held back.
-
+   to send nothing counts as room. Such a client costs memory, and nothing is ever held back. Here
+   a send lasts until what it brought is on its way, so that the last one waits for no other's, and
+   how long one takes tells how slow the client is.
 5. Closing a connection while an answer's last bytes are being sent is told to that answer's task as
    an error of its own. Here it is what it is: the end of the connection.
-
 6. Over HTTP/2, the end of a connection may find its own clean-up cancelled half-way: a request
    whose stream was already forgotten is never told, and one that waits for its buffer to drain
    waits for ever. Here telling one is never cut short, and a closed connection's buffers let go.
@@ -23,16 +23,22 @@
 8. A request is told its client's address, which is none on a unix socket, and has no way to end a
    connection whose client does not read. Here it is given the connection's socket, and what is
    written there is counted.
+9. Over HTTP/2, an answer that is given up in the middle leaves its client waiting for the rest.
+   Here its stream is reset.
 
 A test over real sockets for each says when it is needed no longer.
 """
 
+from contextlib import suppress
+
 import structlog
 import trio
+from h2.errors import ErrorCodes
+from h2.exceptions import ProtocolError
 from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol.events import Body, Data, Request, StreamClosed
 from hypercorn.protocol.events import Event as StreamEvent
-from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, H2Protocol, StreamBuffer
+from hypercorn.protocol.h2 import H2Protocol, StreamBuffer
 from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import TrioSingleTask
@@ -57,6 +63,7 @@ _close_stream = H2Protocol._close_stream  # noqa: SLF001 - see above
 _handle_h2 = H2Protocol.handle
 _handle_websocket = WSStream.handle
 _push = StreamBuffer.push
+_stream_send = H2Protocol.stream_send
 
 
 async def _run_by_itself(self: TCPServer) -> None:
@@ -142,11 +149,22 @@ async def _handle_handshake(self: WSStream, event: StreamEvent) -> None:
         await _handle_websocket(self, event)
 
 
-async def _push_and_wait_for_room(self: StreamBuffer, data: bytes) -> None:
+async def _push_and_wait_until_taken(self: StreamBuffer, data: bytes) -> None:
     await _push(self, data)
-    while len(self.buffer) >= BUFFER_HIGH_WATER:
-        await self._paused.clear()
-        await self._paused.wait()
+    if self.buffer:
+        await self.drain()
+
+
+async def _send_or_reset(self: H2Protocol, event: StreamEvent) -> None:
+    await _stream_send(self, event)
+    if isinstance(event, StreamClosed):
+        buffer = self.stream_buffers.get(event.stream_id)
+        if buffer is not None and not buffer._complete:  # noqa: SLF001 - whether it got its end
+            with suppress(ProtocolError):  # the client has reset it
+                self.connection.reset_stream(event.stream_id, ErrorCodes.INTERNAL_ERROR)
+            await buffer.close()
+            await self._window_updated(event.stream_id)  # has what is left of it forgotten
+            await self._flush()
 
 
 def mend_hypercorn() -> None:
@@ -156,5 +174,6 @@ def mend_hypercorn() -> None:
     TCPServer._read_data = _read_and_handle  # type: ignore[method-assign]  # noqa: SLF001
     H2Protocol._close_stream = _tell_whole  # type: ignore[method-assign]  # noqa: SLF001
     H2Protocol.handle = _handle_and_let_go  # type: ignore[method-assign]
+    H2Protocol.stream_send = _send_or_reset  # type: ignore[method-assign]
     WSStream.handle = _handle_handshake  # type: ignore[method-assign]
-    StreamBuffer.push = _push_and_wait_for_room  # type: ignore[method-assign]
+    StreamBuffer.push = _push_and_wait_until_taken  # type: ignore[method-assign]

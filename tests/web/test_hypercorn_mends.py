@@ -1,0 +1,47 @@
+"""What is replaced in Hypercorn, where no socket is needed to see it."""
+
+import trio
+from hypercorn.protocol.h2 import StreamBuffer
+from hypercorn.trio.worker_context import EventWrapper
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from jarvis_trio.web.hypercorn_mends import mend_hypercorn
+
+SLICE = 16_384
+
+
+async def test_a_send_over_http2_lasts_until_what_it_brought_is_on_its_way(
+    autojump_clock: MockClock,
+) -> None:
+    """So the last one, which waits until nothing is left, waits for no other's bytes."""
+    mend_hypercorn()
+    buffer = StreamBuffer(EventWrapper)
+    pushed = trio.Event()
+
+    async def push() -> None:
+        await buffer.push(bytes(SLICE))
+        pushed.set()
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(push)
+            for length in (0, SLICE - 1, 0):  # no window, less than it takes, no window again
+                await wait_all_tasks_blocked()
+                assert not pushed.is_set()
+                await buffer.pop(length)
+            await wait_all_tasks_blocked()
+            assert not pushed.is_set()
+            await buffer.pop(SLICE)
+        assert pushed.is_set()
+        await buffer.drain()
+        await buffer.push(b"")  # nothing to wait for
+
+
+async def test_a_send_over_http2_ends_with_its_stream(autojump_clock: MockClock) -> None:
+    mend_hypercorn()
+    buffer = StreamBuffer(EventWrapper)
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(buffer.push, bytes(SLICE))
+            await wait_all_tasks_blocked()
+            await buffer.close()
