@@ -20,6 +20,7 @@ from jarvis_trio.storm.sim.pacing import Pacer
 from jarvis_trio.storm.sim.protocol import CutShortError, Peer, Reply, Request, RequestReader
 from jarvis_trio.storm.sim.recording import Exchange, Kind, Recording
 from jarvis_trio.storm.sim.scenarios import Fault, SimOptions, read_scenario
+from jarvis_trio.storm.sim.script import Script
 from jarvis_trio.storm.sim.shapes import ollama_error, ollama_model, openai_error, openai_model
 from jarvis_trio.storm.sim.watch import PeerWatch
 
@@ -78,6 +79,7 @@ class Sim:
         self._pacer = pacer
         self._watch = watch
         self._recording = Recording(watch)
+        self._script = Script()
         self._connection_numbers = count(1)
         self._routes = self._make_routes()
 
@@ -93,6 +95,7 @@ class Sim:
             "/sim/events": ("GET", self._sim_events),
             "/sim/stats": ("GET", self._sim_stats),
             "/sim/wait": ("GET", self._sim_wait),
+            "/sim/script": ("POST", self._sim_script),
             "/sim/reset": ("POST", self._sim_reset),
         }
 
@@ -169,7 +172,7 @@ class Sim:
 
     async def _answer(self, call: Call, ask: Ask, exchange: Exchange) -> None:
         try:
-            scenario = read_scenario(ask.model, self._options)
+            scenario = read_scenario(self._script.model_for(ask), self._options)
             answer = Answer(ask, scenario, exchange, call.reply, self._recording, self._pacer)
             finished = await answer.run()
         except RequestError:
@@ -214,8 +217,13 @@ class Sim:
     async def _sim_stats(self, call: Call) -> None:
         await call.reply.json(200, self._recording.stats())
 
+    async def _sim_script(self, call: Call) -> None:
+        self._script.take(call.request.body, self._options)
+        await call.reply.json(200, {"status": "scripted"})
+
     async def _sim_reset(self, call: Call) -> None:
         self._recording.reset()
+        self._script.reset()
         await call.reply.json(200, {"status": "forgotten"})
 
     async def _sim_wait(self, call: Call) -> None:

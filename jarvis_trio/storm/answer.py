@@ -1,0 +1,89 @@
+"""What an answer says, read as a client library reads it: text, reason, error, end."""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from jarvis_trio.errors import WireError
+from jarvis_trio.storm.call import Call
+from jarvis_trio.wire.sse import SSEDecoder, SSEEvent
+
+
+class Answer(Struct):
+    """``events`` counts those of a stream. ``fault`` says what cannot be read, None if all can."""
+
+    status: int
+    text: str = ""
+    finish_reason: str | None = None
+    error: str | None = None
+    is_done: bool = False
+    is_cut: bool = False
+    events: int = 0
+    fault: str | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """It is a whole answer, and says so."""
+        return self.status == 200 and self.finish_reason is not None and self._has_its_end
+
+    @property
+    def is_honest(self) -> bool:
+        """Whoever reads it knows how it ended: whole, or with an error, and never neither."""
+        if self.status != 200:
+            return not self.is_cut
+        return self._has_its_end and (self.error is None) == (self.finish_reason is not None)
+
+    @property
+    def _has_its_end(self) -> bool:
+        return self.is_done and not self.is_cut and self.fault is None
+
+    def __str__(self) -> str:
+        words = [f"HTTP {self.status}" if self.status else "no answer"]
+        if self.error is not None:
+            words.append(f"error {self.error}")
+        if self.finish_reason is not None:
+            words.append(f"finish_reason {self.finish_reason}")
+        if self.status == 200:
+            words.append("[DONE]" if self.is_done else "no [DONE]")
+        if self.is_cut:
+            words.append("cut off")
+        if self.fault is not None:
+            words.append(self.fault)
+        return ", ".join(words)
+
+
+def read_answer(call: Call) -> Answer:
+    """Read what has come so far."""
+    answer = Answer(call.status, is_cut=not call.is_whole)
+    try:
+        if "event-stream" in call.headers.get("content-type", ""):
+            decoder = SSEDecoder()
+            for event in decoder.feed(bytes(call.body)):
+                answer.events += 1
+                _take_event(answer, event)
+        elif call.is_whole:
+            _take(answer, msgspec.json.decode(call.body))
+            answer.is_done = answer.finish_reason is not None
+    except (ValueError, WireError, AttributeError, TypeError, LookupError) as error:
+        answer.fault = f"unreadable ({error})"
+    return answer
+
+
+def _take_event(answer: Answer, event: SSEEvent) -> None:
+    if answer.is_done:
+        answer.fault = "something behind [DONE]"
+    elif event.data == b"[DONE]":
+        answer.is_done = True
+    else:
+        _take(answer, msgspec.json.decode(event.data))
+
+
+def _take(answer: Answer, value: dict[str, Any]) -> None:
+    if (error := value.get("error")) is not None:
+        kind = error.get("code") or error.get("type") if isinstance(error, dict) else error
+        answer.error = str(kind or "error")
+    for choice in value.get("choices") or ():
+        said = choice.get("delta") or choice.get("message") or {}
+        answer.text += said.get("content") or ""
+        answer.finish_reason = choice.get("finish_reason") or answer.finish_reason

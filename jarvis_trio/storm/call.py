@@ -1,0 +1,181 @@
+"""One HTTP/1.1 request on a connection of its own, and when what of its answer came.
+
+A client that a scenario can make do anything: leave at a byte, stop reading, read slowly. Times are
+``time.monotonic_ns()``, which the mock upstream's record on the same machine can be compared with.
+"""
+
+import re
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from time import monotonic_ns
+from typing import Final
+
+import httptools
+import trio
+
+from jarvis_trio.storm.target import Target
+
+READ_BYTES: Final = 64 * 1024
+TEXT: Final = re.compile(rb'"(?:content|reasoning_content|reasoning)" ?: ?"[^"]')
+"""The first piece of text in a stream; the role chunk's content is empty or null."""
+
+_LONGEST_MATCH: Final = 32
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+
+
+class Call:
+    """A request that has been sent.
+
+    ``pieces`` are the body's reads, each its time and its length. ``is_whole`` says that the
+    message came to its own end: a chunk of length 0, or its promised length.
+    """
+
+    def __init__(self, stream: trio.abc.Stream, sock: trio.socket.SocketType) -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.body = bytearray()
+        self.pieces: list[tuple[int, int]] = []
+        self.sent_ns = monotonic_ns()
+        self.head_ns: int | None = None
+        self.first_text_ns: int | None = None
+        self.left_ns: int | None = None
+        self.ended_ns: int | None = None
+        self.is_whole = False
+        self.was_reset = False
+        self._stream = stream
+        self._socket = sock
+        self._parser = httptools.HttpResponseParser(self)
+        self._searched = 0
+
+    async def head(self) -> None:
+        """Read until the status and the headers are there, or the connection has ended."""
+        while self.head_ns is None and await self.read():
+            pass
+
+    async def text(self) -> bool:
+        """Read until there is text; say whether there is any."""
+        while self.first_text_ns is None and await self.read():
+            pass
+        return self.first_text_ns is not None
+
+    async def rest(self) -> None:
+        """Read to the end, of whatever kind."""
+        while await self.read():
+            pass
+
+    async def read(self) -> bool:
+        """Wait for one read; False when there is no more."""
+        if self.ended_ns is not None:
+            return False
+        try:
+            data = await self._stream.receive_some(READ_BYTES)
+        except (trio.BrokenResourceError, ssl.SSLError):
+            self.was_reset = True
+            data = b""
+        if data:
+            with suppress(httptools.HttpParserUpgrade):
+                self._feed(bytes(data))
+        if not data or self.is_whole:
+            self.ended_ns = monotonic_ns()
+        return self.ended_ns is None
+
+    def leave(self) -> None:
+        """Close the connection, at once."""
+        self.left_ns = monotonic_ns()
+        self._socket.close()
+
+    def reset(self) -> None:
+        """Close the connection with a reset, as a process that was killed does."""
+        with suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self.leave()
+
+    def _feed(self, data: bytes) -> None:
+        before = len(self.body)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.ended_ns = monotonic_ns()  # this is not HTTP, or no longer
+            return
+        if len(self.body) > before:
+            self.pieces.append((monotonic_ns(), len(self.body) - before))
+            if self.first_text_ns is None:
+                if TEXT.search(self.body, max(0, self._searched - _LONGEST_MATCH)):
+                    self.first_text_ns = self.pieces[-1][0]
+                self._searched = len(self.body)
+
+    # httptools calls these.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take one header."""
+        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        """Take note of the status; an interim answer is none."""
+        if (status := self._parser.get_status_code()) >= 200:
+            self.status, self.head_ns = status, monotonic_ns()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        self.body += body
+
+    def on_message_complete(self) -> None:
+        """Take note of the answer's own end."""
+        self.is_whole = self.status >= 200
+
+
+@asynccontextmanager
+async def calling(
+    target: Target,
+    method: str,
+    path: str,
+    *,
+    headers: dict[str, str] | None = None,
+    body: bytes = b"",
+    receive_buffer: int | None = None,
+    trust: ssl.SSLContext | None = None,
+) -> AsyncIterator[Call]:
+    """Send a request; inside the block the answer can be read.
+
+    ``receive_buffer`` bytes is what the kernel takes for a client that does not read. Resources:
+    leaving the block closes the connection. Errors: OSError or trio.BrokenResourceError when there
+    is no connection to be had.
+    """
+    stream, sock = await _connect(target, receive_buffer, trust)
+    with sock:
+        lines = {"Host": target.authority, "Connection": "close", **(headers or {})}
+        if target.key is not None:
+            lines = {"Authorization": f"Bearer {target.key}", **lines}
+        if body:
+            lines = {"Content-Type": "application/json", **lines}
+        lines["Content-Length"] = str(len(body))
+        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        data = f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + body
+        with suppress(trio.BrokenResourceError):  # it may have answered already, and closed
+            await stream.send_all(data)
+        yield Call(stream, sock)
+
+
+async def _connect(
+    target: Target, receive_buffer: int | None, trust: ssl.SSLContext | None
+) -> tuple[trio.abc.Stream, trio.socket.SocketType]:
+    found = await trio.socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    family, kind, protocol, _, address = found[0]
+    sock = trio.socket.socket(family, kind, protocol)
+    try:
+        if receive_buffer is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        await sock.connect(address)
+        tcp = trio.SocketStream(sock)
+        if not target.is_secure:
+            return tcp, sock
+        context = trust or ssl.create_default_context()
+        tls = trio.SSLStream(tcp, context, server_hostname=target.host, https_compatible=True)
+        await tls.do_handshake()
+    except BaseException:
+        sock.close()
+        raise
+    return tls, sock

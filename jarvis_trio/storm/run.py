@@ -1,0 +1,165 @@
+"""Plays scenarios against one server, one after the other, and asks after each: does it still live?"""
+
+import ssl
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import msgspec
+import trio
+from msgspec import Struct
+
+from jarvis_trio.errors import ConfigError
+from jarvis_trio.storm.answer import read_answer
+from jarvis_trio.storm.call import calling
+from jarvis_trio.storm.lag import TOO_LATE_MS, LoopLag
+from jarvis_trio.storm.scenarios import Scenario
+from jarvis_trio.storm.stage import Abilities, Stage, StormOptions
+from jarvis_trio.storm.target import Target
+from jarvis_trio.storm.trial import NotApplicableError, Trial
+from jarvis_trio.storm.witness import Witness, WitnessError
+
+PROBE_SECONDS = 30.0
+"""A server that has answered nothing by then is not there."""
+
+
+class Progress(Protocol):
+    """Is told how the storm gets on. It must not wait."""
+
+    def begins(self, scenario: Scenario) -> None:
+        """Take note that a scenario begins."""
+        ...
+
+    def ends(self, trial: Trial) -> None:
+        """Take note of what it found."""
+        ...
+
+
+class _Model(Struct):
+    id: str
+
+
+class _Models(Struct):
+    data: list[_Model]
+
+
+async def run_storm(
+    target: Target,
+    sim: Target | None,
+    options: StormOptions,
+    scenarios: Iterable[Scenario],
+    progress: Progress,
+    *,
+    trust: ssl.SSLContext | None = None,
+) -> list[Trial]:
+    """Play each scenario and return what they found.
+
+    Errors: ConfigError, in a sentence, when the server or the mock upstream cannot be used at all.
+    """
+    lag = LoopLag()
+    witness = None if sim is None else Witness(sim)
+    abilities = await _find_out(target, witness, options, trust)
+    stage = Stage(target, witness, options, abilities, lag, trust)
+    await _try_one_prompt(stage)
+    trials = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lag.run)
+        for scenario in scenarios:
+            progress.begins(scenario)
+            trial = await _play(scenario, stage, witness)
+            trials.append(trial)
+            progress.ends(trial)
+        nursery.cancel_scope.cancel(reason="the storm is over")
+    return trials
+
+
+async def _play(scenario: Scenario, stage: Stage, witness: Witness | None) -> Trial:
+    trial = Trial(scenario.name, scenario.promise)
+    began = trio.current_time()
+    stage.lag.restart()
+    try:
+        if witness is not None:
+            await witness.forget()
+        await scenario.play(stage, trial)
+        await _see_that_it_lives(stage, trial)
+    except* NotApplicableError as group:
+        trial.missing = str(_first(group))
+    except* (OSError, trio.BrokenResourceError, WitnessError) as group:
+        trial.expect("the server can be reached", False, _in_words(_first(group)))
+    trial.seconds = round(trio.current_time() - began, 2)
+    trial.lag_ms = round(stage.lag.worst_ms, 1)
+    if trial.lag_ms > TOO_LATE_MS and trial.latencies:
+        trial.note(f"latencies are not judged: this harness was {trial.lag_ms:.0f} ms late itself")
+    return trial
+
+
+async def _see_that_it_lives(stage: Stage, trial: Trial) -> None:
+    """Ask something simple: a server that hangs after a scenario has failed it."""
+    sentence = "afterwards, the server answers a prompt"
+    with trio.move_on_after(stage.options.patience_seconds):
+        answer = await stage.ask()
+        trial.expect(sentence, answer.is_complete, answer)
+        return
+    trial.expect(sentence, False, f"nothing for {stage.options.patience_seconds:g} s")
+
+
+async def _find_out(
+    target: Target, witness: Witness | None, options: StormOptions, trust: ssl.SSLContext | None
+) -> Abilities:
+    """Learn which models there are, and that the mock upstream is one."""
+    url = f"{target.url}{target.path}/models"
+    with _as_a_sentence(target.url), trio.fail_after(PROBE_SECONDS):
+        async with calling(target, "GET", f"{target.path}/models", trust=trust) as call:
+            await call.rest()
+    if call.status in (401, 403):
+        raise ConfigError(f"{target.url} refuses the key (HTTP {call.status}); give one with --key")
+    if witness is not None:
+        with _as_a_sentence(witness.target.url), trio.fail_after(PROBE_SECONDS):
+            await witness.forget()
+    if options.model is not None:
+        return Abilities([options.model])
+    try:
+        models = [model.id for model in msgspec.json.decode(call.body, type=_Models).data]
+    except msgspec.DecodeError:
+        models = []
+    if call.status != 200 or not models:
+        raise ConfigError(
+            f"{url} lists no models (HTTP {call.status}); name one with --model, or mend --url"
+        )
+    return Abilities(models)
+
+
+async def _try_one_prompt(stage: Stage) -> None:
+    """See that the server answers at all, and whether it knows sessions."""
+    session = stage.new_name("first")
+    with _as_a_sentence(stage.target.url), trio.fail_after(PROBE_SECONDS):
+        async with stage.asking(session=session) as call:
+            await call.rest()
+    answer = read_answer(call)
+    if not answer.is_complete:
+        said = f": {bytes(call.body[:200]).decode('utf-8', 'replace')}" if answer.error else ""
+        raise ConfigError(f"{stage.target.url} does not answer a simple prompt ({answer}){said}")
+    stage.abilities.has_sessions = call.headers.get("x-session-id") == session
+
+
+@contextmanager
+def _as_a_sentence(url: str) -> Iterator[None]:
+    try:
+        yield
+    except trio.TooSlowError:
+        raise ConfigError(f"{url} does not answer within {PROBE_SECONDS:g} s") from None
+    except WitnessError as error:
+        raise ConfigError(f"{error}; start one with: jarvis-trio sim") from error
+    except (OSError, trio.BrokenResourceError) as error:
+        raise ConfigError(f"{url} cannot be reached: {_in_words(error)}") from error
+
+
+def _first(group: BaseException) -> BaseException:
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]
+    return group
+
+
+def _in_words(error: BaseException) -> str:
+    cause = error.__cause__ if isinstance(error, trio.BrokenResourceError) else None
+    return str(cause or error) or type(error).__name__

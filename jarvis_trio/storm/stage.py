@@ -1,0 +1,144 @@
+"""What every scenario plays on: the server under test, its witness, and how to ask it."""
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
+
+import msgspec
+import trio
+from msgspec import Struct
+
+from jarvis_trio.storm.answer import Answer, read_answer
+from jarvis_trio.storm.call import Call, calling
+from jarvis_trio.storm.lag import LoopLag
+from jarvis_trio.storm.target import Target
+from jarvis_trio.storm.trial import NotApplicableError
+from jarvis_trio.storm.witness import Witness
+
+GOOD = "sim?tps=50&tokens=20"
+"""A short, good answer of the mock upstream: 0.4 s."""
+
+LONG = "sim?tps=50&tokens=100000"
+"""One that nobody reads to its end."""
+
+
+class StormOptions(Struct, frozen=True):
+    """How hard it blows. ``pid`` is the server's process, where it may be shut down."""
+
+    sessions: int = 50
+    prompts: int = 10
+    gap_seconds: float = 0.05
+    seed: int = 0
+    pid: int | None = None
+    model: str | None = None
+    patience_seconds: float = 10.0
+    """What any one thing that a correct server does may take."""
+
+
+class Abilities(Struct):
+    """What the server was found to know."""
+
+    models: list[str]
+    has_sessions: bool = False
+    has_stop: bool = False
+
+
+class Stage:
+    """One server under test. ``witness`` is None where its upstream is not ours to watch."""
+
+    def __init__(
+        self,
+        target: Target,
+        witness: Witness | None,
+        options: StormOptions,
+        abilities: Abilities,
+        lag: LoopLag,
+        trust: ssl.SSLContext | None = None,
+    ) -> None:
+        self.target = target
+        self.options = options
+        self.abilities = abilities
+        self.lag = lag
+        self._witness = witness
+        self._trust = trust
+        self._numbers = count(1)
+
+    @property
+    def witness(self) -> Witness:
+        """The mock upstream. *Errors:* NotApplicableError where there is none."""
+        if self._witness is None:
+            raise NotApplicableError("needs --sim: the model server's side has to be seen")
+        return self._witness
+
+    @property
+    def has_witness(self) -> bool:
+        """Say whether the upstream can be watched and scripted."""
+        return self._witness is not None
+
+    def need_sessions(self) -> None:
+        """Go on only if there are some. *Errors:* NotApplicableError."""
+        if not self.abilities.has_sessions:
+            raise NotApplicableError("the server has no sessions (no X-Session-Id came back)")
+
+    def new_name(self, what: str) -> str:
+        """Return a name that no other prompt or session has."""
+        return f"{what}-{self.options.seed}-{next(self._numbers)}"
+
+    @asynccontextmanager
+    async def asking(
+        self,
+        behaviour: str = GOOD,
+        *,
+        marker: str | None = None,
+        session: str | None = None,
+        stream: bool = True,
+        text: str = "Tell me a long story about the sea.",
+        receive_buffer: int | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> AsyncIterator[Call]:
+        """Send a prompt; the upstream, where it is ours, does what ``behaviour`` says.
+
+        Leaving the block closes the connection.
+        """
+        marker = marker or self.new_name("prompt")
+        if self._witness is not None and behaviour != GOOD:
+            await self._witness.script(behaviour, marker)
+        body = {
+            "model": self.options.model or self.abilities.models[0],
+            "messages": [{"role": "user", "content": f"{text} marker:{marker}"}],
+            "stream": stream,
+        }
+        if session is not None:
+            headers = {"X-Session-Id": session, **(headers or {})}
+        async with calling(
+            self.target,
+            "POST",
+            f"{self.target.path}/chat/completions",
+            headers=headers,
+            body=msgspec.json.encode(body),
+            receive_buffer=receive_buffer,
+            trust=self._trust,
+        ) as call:
+            yield call
+
+    async def ask(
+        self,
+        behaviour: str = GOOD,
+        *,
+        marker: str | None = None,
+        session: str | None = None,
+        stream: bool = True,
+    ) -> Answer:
+        """Send a prompt and read its answer to the end."""
+        async with self.asking(behaviour, marker=marker, session=session, stream=stream) as call:
+            await call.rest()
+            return read_answer(call)
+
+    async def is_all_closed(self) -> bool:
+        """Wait until nothing is open at the upstream; say whether that came in time."""
+        with trio.move_on_after(self.options.patience_seconds):
+            while (await self.witness.stats()).open:
+                await trio.sleep(0.02)
+            return True
+        return False

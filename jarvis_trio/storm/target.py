@@ -1,0 +1,55 @@
+"""The server that the storm is pointed at."""
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from jarvis_trio.errors import ConfigError
+
+DEFAULT_PATH: Final = "/v1"
+
+
+class Target(Struct, frozen=True):
+    """Where a server is, and what opens it. ``path`` is what stands before ``/chat/completions``."""
+
+    host: str
+    port: int
+    is_secure: bool = False
+    path: str = DEFAULT_PATH
+    key: str | None = None
+
+    @property
+    def authority(self) -> str:
+        """The ``Host`` of a request."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """What people call it."""
+        return f"{'https' if self.is_secure else 'http'}://{self.authority}"
+
+
+def read_target(url: str, key: str | None = None) -> Target:
+    """Read ``http://host:port``, with or without the ``/v1`` of the API.
+
+    Errors: ConfigError, saying what to write instead.
+    """
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
+        raise ConfigError(f"{url!r} is no address of a server; write http://127.0.0.1:8000")
+    if key is not None and not (key.isascii() and key.isprintable()):
+        raise ConfigError("the key holds characters that no header can carry")
+    is_secure = parts.scheme == "https"
+    return Target(
+        host=parts.hostname,
+        port=port or (443 if is_secure else 80),
+        is_secure=is_secure,
+        path=parts.path.rstrip("/") or DEFAULT_PATH,
+        key=key,
+    )

@@ -1,0 +1,87 @@
+"""What one scenario finds: expectations that held or not, numbers, and the verdict they make."""
+
+from enum import StrEnum
+
+from msgspec import Struct, field
+
+
+class Verdict(StrEnum):
+    """How a server did in one scenario."""
+
+    PASS = "pass"  # noqa: S105 - no password
+    FAIL = "fail"
+    NOT_APPLICABLE = "not applicable"
+
+
+class NotApplicableError(Exception):
+    """The scenario cannot be played against this server; the message says what is missing."""
+
+
+class Finding(Struct, frozen=True):
+    """Something that a correct server does, whether this one did, and what was seen."""
+
+    sentence: str
+    holds: bool
+    seen: str = ""
+
+
+class Latency(Struct, frozen=True):
+    """Times of one sort, in milliseconds."""
+
+    name: str
+    count: int
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+
+
+class Trial(Struct):
+    """One scenario, played. ``lag_ms`` is how late the harness itself was at most."""
+
+    scenario: str
+    promise: str
+    findings: list[Finding] = field(default_factory=list)
+    latencies: list[Latency] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    missing: str | None = None
+    lag_ms: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def verdict(self) -> Verdict:
+        """Fail when any expectation did not hold, pass when there was one and all held."""
+        if any(not finding.holds for finding in self.findings):
+            return Verdict.FAIL
+        return Verdict.PASS if self.findings else Verdict.NOT_APPLICABLE
+
+    @property
+    def evidence(self) -> list[str]:
+        """What the verdict rests on, the failures first."""
+        if self.verdict is Verdict.NOT_APPLICABLE:
+            return [self.missing or "nothing was looked at"]
+        ordered = sorted(self.findings, key=lambda finding: finding.holds)
+        return [_told(finding) for finding in ordered] + self.notes
+
+    def expect(self, sentence: str, holds: bool, seen: object = "") -> bool:
+        """Note what a correct server does, and whether this one did."""
+        self.findings.append(Finding(sentence, holds, str(seen)))
+        return holds
+
+    def measure(self, name: str, times_ns: list[int]) -> None:
+        """Note times of one sort; none at all is no measurement."""
+        if times_ns:
+            ordered = [time / 1e6 for time in sorted(times_ns)]
+            p99 = ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]
+            p50 = ordered[len(ordered) // 2]
+            self.latencies.append(
+                Latency(name, len(ordered), round(p50, 2), round(p99, 2), round(ordered[-1], 2))
+            )
+
+    def note(self, sentence: str) -> None:
+        """Note something that decides nothing."""
+        self.notes.append(sentence)
+
+
+def _told(finding: Finding) -> str:
+    mark = "" if finding.holds else "NOT: "
+    return mark + finding.sentence + (f" ({finding.seen})" if finding.seen else "")

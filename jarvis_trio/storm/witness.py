@@ -1,0 +1,94 @@
+"""The mock upstream behind the server, as the storm's witness: it tells what arrived and left.
+
+It is ``jarvis-trio sim``, and the server under test is pointed at it. A prompt that holds
+``marker:NAME`` is known there by that name, and does what was scripted for it.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from jarvis_trio.storm.call import calling
+from jarvis_trio.storm.target import Target
+
+Kind = Literal["arrival", "first_byte", "finished", "closed", "faulted"]
+
+
+class WitnessError(Exception):
+    """The mock upstream does not answer as one does."""
+
+
+class Seen(Struct, frozen=True):
+    """One thing that happened at the upstream; ``t_ns`` is CLOCK_MONOTONIC."""
+
+    marker: str
+    kind: Kind
+    t_ns: int
+    connection: int
+
+
+class Exchange(Struct, frozen=True):
+    """What became of one request; times in ns, None for what has not happened."""
+
+    marker: str
+    arrival_ns: int
+    first_byte_ns: int | None
+    closed_ns: int | None
+    finished_ns: int | None
+    faulted_ns: int | None
+    tokens_sent: int
+    tokens_after_close: int
+
+
+class Stats(Struct, frozen=True):
+    """What the upstream has counted since it last forgot."""
+
+    open: int
+    max_open: int
+    requests: int
+    tokens: int
+    by_marker: dict[str, list[Exchange]]
+
+
+class _Events(Struct):
+    events: list[Seen]
+
+
+class Witness:
+    """Asks one mock upstream. *Errors:* of every method: WitnessError, or OSError."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+
+    async def script(self, model: str, marker: str | None = None) -> None:
+        """Have requests of that marker (None: all others) behave as the model of that name."""
+        await self._ask("POST", "/sim/script", {"marker": marker, "model": model})
+
+    async def forget(self) -> None:
+        """Begin a new record, with no script."""
+        await self._ask("POST", "/sim/reset")
+
+    async def events(self) -> list[Seen]:
+        """Return what happened, in order."""
+        return msgspec.json.decode(await self._ask("GET", "/sim/events"), type=_Events).events
+
+    async def stats(self) -> Stats:
+        """Return the counts."""
+        return msgspec.json.decode(await self._ask("GET", "/sim/stats"), type=Stats)
+
+    async def wait_for(self, marker: str, kind: Kind) -> Seen:
+        """Wait until the upstream has come so far with that request. Callers bound it in time."""
+        path = f"/sim/wait?marker={marker}&kind={kind}"
+        return msgspec.json.decode(await self._ask("GET", path), type=Seen)
+
+    async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> bytes:
+        sent = b"" if body is None else msgspec.json.encode(body)
+        async with calling(self.target, method, path, body=sent) as call:
+            await call.rest()
+        if call.status != 200 or not call.is_whole:
+            raise WitnessError(
+                f"{self.target.url}{path} is no mock upstream of this version (HTTP {call.status})"
+            )
+        return bytes(call.body)
