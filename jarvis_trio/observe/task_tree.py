@@ -131,7 +131,8 @@ def _stack(task: Task, most: int | None) -> list[str]:
 def place(frame: FrameType, line: int | None) -> str:
     """Return ``file:line function``; the file with the folder it is in."""
     code = frame.f_code
-    return f"{_short(code.co_filename)}:{line or '?'} {code.co_qualname}"
+    # Between two lines, a running frame has none.
+    return f"{_short(code.co_filename)}:{line or code.co_firstlineno} {code.co_qualname}"
 
 
 @functools.cache

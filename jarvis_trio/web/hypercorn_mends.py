@@ -150,8 +150,8 @@ async def _handle_handshake(self: WSStream, event: StreamEvent) -> None:
 
 
 async def _push_and_wait_until_taken(self: StreamBuffer, data: bytes) -> None:
-    await _push(self, data)
-    if self.buffer:
+    if data:  # nothing is nothing to wait for: its end may be on its way already
+        await _push(self, data)
         await self.drain()
 
 

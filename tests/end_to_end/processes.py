@@ -189,11 +189,11 @@ def running_sim(*options: str) -> Iterator[Sim]:
     assert exit_code == 0
 
 
-def wait_until(is_so: Callable[[], bool]) -> None:
-    """Wait, bounded, until another process has come to a state."""
+def wait_until(is_so: Callable[[], bool], tell: Callable[[], object] = str) -> None:
+    """Wait, bounded, until another process has come to a state; ``tell`` says why it has not."""
     deadline = time.monotonic() + 10
     while not is_so():
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, tell()
         time.sleep(0.01)
 
 

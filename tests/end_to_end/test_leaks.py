@@ -263,7 +263,7 @@ def test_i6_five_thousand_endings_leave_nothing(
         for count, at_once in ((WARM_UP, AT_ONCE_IN_WARM_UP), (ENDINGS, AT_ONCE)):
             trio.run(play, storm, mixed(count, seed=count), at_once)
             sim.wait_until_all_closed()
-            wait_until(lambda: what_is_there(server) == before)
+            wait_until(lambda: what_is_there(server) == before, lambda: what_is_there(server))
             sizes.append(resident_bytes(worker))
         assert sizes[1] <= sizes[0] * (1 + GROWTH), sizes
 

@@ -20,7 +20,7 @@ ENDS_WITHIN_SECONDS = 100
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server whose answers have five tokens and take no time."""
     upstream = "simulated:?tokens_per_second=0&first_token_ms=0&length=5"
-    with running_server(tmp_path_factory.mktemp("openapi"), upstream, api_keys="mine") as server:
+    with running_server(tmp_path_factory.mktemp("openapi"), upstream, admin_keys="mine") as server:
         yield server
 
 
@@ -68,5 +68,5 @@ def test_it_does_so_also_for_who_has_no_key(server: Server, tmp_path: Path) -> N
     found = examine(server, tmp_path, phases={"coverage"})
     warnings = {name: seen for name, seen in found["warnings"].items() if seen}
     assert list(warnings) == ["missing_auth"]
-    assert len(warnings["missing_auth"]) == 3  # chat and the models
+    assert len(warnings["missing_auth"]) == 4  # chat, the models, the tasks
     assert_no_fault(server)

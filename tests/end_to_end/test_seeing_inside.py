@@ -64,7 +64,11 @@ async def test_a_signal_prints_fifty_live_streams_and_the_server_lives_on(
                     await exchange.first_text.wait()
             for times in (1, 2):
                 os.kill(pid, signal.SIGUSR1)
-                await trio.to_thread.run_sync(wait_until, partial(has_printed, stderr, times))
+                await trio.to_thread.run_sync(
+                    wait_until,
+                    partial(has_printed, stderr, times),
+                    partial(stderr.read_text, "utf-8"),
+                )
             printed = stderr.read_text("utf-8")
             told = await trio.to_thread.run_sync(
                 partial(httpx.get, trust_env=False, headers=KEY), f"{server.url}/debug/tasks"
