@@ -8,13 +8,14 @@ import re
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from time import monotonic_ns
 from typing import Final
 
 import httptools
 import trio
+from msgspec import Struct
 
 from jarvis_trio.storm.target import Target
 
@@ -127,40 +128,43 @@ class Call:
         self.is_whole = self.status >= 200
 
 
+class Request(Struct, frozen=True):
+    """What is sent. ``receive_buffer`` bytes is what the kernel takes for a client that stalls."""
+
+    method: str
+    path: str
+    body: bytes = b""
+    headers: Mapping[str, str] = {}
+    receive_buffer: int | None = None
+
+    def encode(self, target: Target) -> bytes:
+        """Return its bytes."""
+        lines = {"Host": target.authority, "Connection": "close"}
+        if target.key is not None:
+            lines["Authorization"] = f"Bearer {target.key}"
+        if self.body:
+            lines["Content-Type"] = "application/json"
+        lines |= {"Content-Length": str(len(self.body)), **self.headers}
+        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        return f"{self.method} {self.path} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + self.body
+
+
 @asynccontextmanager
-async def calling(
-    target: Target,
-    method: str,
-    path: str,
-    *,
-    headers: dict[str, str] | None = None,
-    body: bytes = b"",
-    receive_buffer: int | None = None,
-    trust: ssl.SSLContext | None = None,
-) -> AsyncIterator[Call]:
+async def calling(target: Target, request: Request) -> AsyncIterator[Call]:
     """Send a request; inside the block the answer can be read.
 
-    ``receive_buffer`` bytes is what the kernel takes for a client that does not read. Resources:
-    leaving the block closes the connection. Errors: OSError or trio.BrokenResourceError when there
-    is no connection to be had.
+    Resources: leaving the block closes the connection. Errors: OSError or trio.BrokenResourceError
+    when there is no connection to be had.
     """
-    stream, sock = await _connect(target, receive_buffer, trust)
+    stream, sock = await _connect(target, request.receive_buffer)
     with sock:
-        lines = {"Host": target.authority, "Connection": "close", **(headers or {})}
-        if target.key is not None:
-            lines = {"Authorization": f"Bearer {target.key}", **lines}
-        if body:
-            lines = {"Content-Type": "application/json", **lines}
-        lines["Content-Length"] = str(len(body))
-        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-        data = f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + body
         with suppress(trio.BrokenResourceError):  # it may have answered already, and closed
-            await stream.send_all(data)
+            await stream.send_all(request.encode(target))
         yield Call(stream, sock)
 
 
 async def _connect(
-    target: Target, receive_buffer: int | None, trust: ssl.SSLContext | None
+    target: Target, receive_buffer: int | None
 ) -> tuple[trio.abc.Stream, trio.socket.SocketType]:
     found = await trio.socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
     family, kind, protocol, _, address = found[0]
@@ -172,7 +176,7 @@ async def _connect(
         tcp = trio.SocketStream(sock)
         if not target.is_secure:
             return tcp, sock
-        context = trust or ssl.create_default_context()
+        context = target.trust or ssl.create_default_context()
         tls = trio.SSLStream(tcp, context, server_hostname=target.host, https_compatible=True)
         await tls.do_handshake()
     except BaseException:

@@ -1,6 +1,5 @@
-"""Plays scenarios against one server, one after the other, and asks after each: does it still live?"""
+"""Plays scenarios against one server, one by one, and sees after each whether it still lives."""
 
-import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -11,7 +10,7 @@ from msgspec import Struct
 
 from jarvis_trio.errors import ConfigError
 from jarvis_trio.storm.answer import read_answer
-from jarvis_trio.storm.call import calling
+from jarvis_trio.storm.call import Request, calling
 from jarvis_trio.storm.lag import TOO_LATE_MS, LoopLag
 from jarvis_trio.storm.scenarios import Scenario
 from jarvis_trio.storm.stage import Abilities, Stage, StormOptions
@@ -49,8 +48,6 @@ async def run_storm(
     options: StormOptions,
     scenarios: Iterable[Scenario],
     progress: Progress,
-    *,
-    trust: ssl.SSLContext | None = None,
 ) -> list[Trial]:
     """Play each scenario and return what they found.
 
@@ -58,8 +55,8 @@ async def run_storm(
     """
     lag = LoopLag()
     witness = None if sim is None else Witness(sim)
-    abilities = await _find_out(target, witness, options, trust)
-    stage = Stage(target, witness, options, abilities, lag, trust)
+    abilities = await _find_out(target, witness, options)
+    stage = Stage(target, witness, options, abilities, lag)
     await _try_one_prompt(stage)
     trials = []
     async with trio.open_nursery() as nursery:
@@ -103,13 +100,11 @@ async def _see_that_it_lives(stage: Stage, trial: Trial) -> None:
     trial.expect(sentence, False, f"nothing for {stage.options.patience_seconds:g} s")
 
 
-async def _find_out(
-    target: Target, witness: Witness | None, options: StormOptions, trust: ssl.SSLContext | None
-) -> Abilities:
+async def _find_out(target: Target, witness: Witness | None, options: StormOptions) -> Abilities:
     """Learn which models there are, and that the mock upstream is one."""
     url = f"{target.url}{target.path}/models"
     with _as_a_sentence(target.url), trio.fail_after(PROBE_SECONDS):
-        async with calling(target, "GET", f"{target.path}/models", trust=trust) as call:
+        async with calling(target, Request("GET", f"{target.path}/models")) as call:
             await call.rest()
     if call.status in (401, 403):
         raise ConfigError(f"{target.url} refuses the key (HTTP {call.status}); give one with --key")

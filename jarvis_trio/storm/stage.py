@@ -1,6 +1,5 @@
 """What every scenario plays on: the server under test, its witness, and how to ask it."""
 
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
@@ -10,7 +9,7 @@ import trio
 from msgspec import Struct
 
 from jarvis_trio.storm.answer import Answer, read_answer
-from jarvis_trio.storm.call import Call, calling
+from jarvis_trio.storm.call import Call, Request, calling
 from jarvis_trio.storm.lag import LoopLag
 from jarvis_trio.storm.target import Target
 from jarvis_trio.storm.trial import NotApplicableError
@@ -54,14 +53,12 @@ class Stage:
         options: StormOptions,
         abilities: Abilities,
         lag: LoopLag,
-        trust: ssl.SSLContext | None = None,
     ) -> None:
         self.target = target
         self.options = options
         self.abilities = abilities
         self.lag = lag
         self._witness = witness
-        self._trust = trust
         self._numbers = count(1)
 
     @property
@@ -93,33 +90,29 @@ class Stage:
         marker: str | None = None,
         session: str | None = None,
         stream: bool = True,
-        text: str = "Tell me a long story about the sea.",
         receive_buffer: int | None = None,
-        headers: dict[str, str] | None = None,
     ) -> AsyncIterator[Call]:
         """Send a prompt; the upstream, where it is ours, does what ``behaviour`` says.
 
         Leaving the block closes the connection.
         """
         marker = marker or self.new_name("prompt")
-        if self._witness is not None and behaviour != GOOD:
+        if self._witness is not None:
             await self._witness.script(behaviour, marker)
+        prompt = f"Tell me a long story about the sea. marker:{marker}"
         body = {
             "model": self.options.model or self.abilities.models[0],
-            "messages": [{"role": "user", "content": f"{text} marker:{marker}"}],
+            "messages": [{"role": "user", "content": prompt}],
             "stream": stream,
         }
-        if session is not None:
-            headers = {"X-Session-Id": session, **(headers or {})}
-        async with calling(
-            self.target,
+        request = Request(
             "POST",
             f"{self.target.path}/chat/completions",
-            headers=headers,
-            body=msgspec.json.encode(body),
-            receive_buffer=receive_buffer,
-            trust=self._trust,
-        ) as call:
+            msgspec.json.encode(body),
+            {} if session is None else {"X-Session-Id": session},
+            receive_buffer,
+        )
+        async with calling(self.target, request) as call:
             yield call
 
     async def ask(

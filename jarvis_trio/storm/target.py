@@ -1,5 +1,6 @@
 """The server that the storm is pointed at."""
 
+import ssl
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -11,13 +12,18 @@ DEFAULT_PATH: Final = "/v1"
 
 
 class Target(Struct, frozen=True):
-    """Where a server is, and what opens it. ``path`` is what stands before ``/chat/completions``."""
+    """Where a server is, and what opens it.
+
+    ``path`` is what stands before ``/chat/completions``; ``trust`` None stands for the authorities
+    that this machine trusts.
+    """
 
     host: str
     port: int
     is_secure: bool = False
     path: str = DEFAULT_PATH
     key: str | None = None
+    trust: ssl.SSLContext | None = None
 
     @property
     def authority(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from jarvis_trio.storm.call import calling
+from jarvis_trio.storm.call import Request, calling
 from jarvis_trio.storm.target import Target
 
 Kind = Literal["arrival", "first_byte", "finished", "closed", "faulted"]
@@ -85,7 +85,7 @@ class Witness:
 
     async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> bytes:
         sent = b"" if body is None else msgspec.json.encode(body)
-        async with calling(self.target, method, path, body=sent) as call:
+        async with calling(self.target, Request(method, path, sent)) as call:
             await call.rest()
         if call.status != 200 or not call.is_whole:
             raise WitnessError(
