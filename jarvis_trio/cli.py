@@ -3,6 +3,8 @@
 What a command needs is imported inside it, so that ``--help`` and the others stay quick.
 """
 
+from typing import Any
+
 import click
 
 from jarvis_trio import __version__
@@ -33,16 +35,32 @@ The name of the model decides what its answer does:
   sim-refuse        an error before the first byte: STATUS 400 401 404 429 500 503
   sim-endless-line  after token AT, a line that does not end (64 MB)
 
-A name may carry keys, as in "sim-stall?at=3&tps=20": tps, headers_ms, first_ms and tokens stand
-in for the options of this command; at (default: half of the tokens; 500 for sim-die; 0 for
-sim-garbage and sim-endless-line) and status (default: 503) are explained above.
+A name may carry keys, as in "sim-stall?at=3&tps=20": tps, headers_ms, first_ms, tokens and
+jitter_ms stand in for the options of this command; at (default: half of the tokens; 500 for
+sim-die; 0 for sim-garbage and sim-endless-line) and status (default: 503) are explained above;
+close=1 closes the connection behind the answer.
+
+A gateway that knows its models by a list passes no such names on. Have it ask for any of them, and
+tell the sim what to do instead, by the prompt's marker or for all:
+
+\b
+  curl http://127.0.0.1:PORT/sim/script -d '{"model": "sim-die?at=300"}'
+  curl http://127.0.0.1:PORT/sim/script -d '{"model": "sim-hang", "marker": "NAME"}'
+
+To put a gateway before it:
+
+\b
+  LiteLLM    model: openai/sim, api_base: http://127.0.0.1:PORT/v1, api_key: none
+             model: ollama_chat/sim, api_base: http://127.0.0.1:PORT
+  nginx      location / { proxy_pass http://127.0.0.1:PORT; proxy_buffering off; }
+  Open WebUI OPENAI_API_BASE_URL=http://127.0.0.1:PORT/v1
 
 \b
 What happened and when (CLOCK_MONOTONIC, ns); "marker:NAME" in a prompt names its request:
   GET  /sim/events   arrival, first_byte and finished, closed or faulted, in order
   GET  /sim/stats    open, max_open, requests, completed, aborted, faulted, tokens, by_marker
   GET  /sim/wait     ?marker=NAME&kind=KIND answers when that has happened
-  POST /sim/reset    forgets
+  POST /sim/reset    forgets, the script too
 """
 """\\b is click's mark for "do not re-wrap"."""
 
@@ -131,20 +149,19 @@ def serve_command(**options: str | bool | None) -> None:
     show_default=True,
     help="Length of an answer; max_tokens and num_predict shorten it.",
 )
-def sim(  # noqa: PLR0913, PLR0917 - click hands over one argument per option
-    host: str,
-    port: int,
-    tokens_per_second: float,
-    headers_ms: float,
-    first_token_ms: float,
-    tokens: int,
-) -> None:
+@click.option(
+    "--jitter-ms",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="How much later than due a token may come, in milliseconds.",
+)
+def sim(host: str, port: int, **options: Any) -> None:
     """Run the mock model server; `_SIM_HELP` is what users read."""
     from jarvis_trio.storm.sim.command import run_sim  # noqa: PLC0415 - imported when it is run
     from jarvis_trio.storm.sim.scenarios import SimOptions  # noqa: PLC0415 - the same
 
-    options = SimOptions(tokens_per_second, headers_ms, first_token_ms, tokens)
     try:
-        run_sim(options, host, port)
+        run_sim(SimOptions(**options), host, port)
     except ConfigError as error:
         raise click.ClickException(error.message) from error

@@ -1,5 +1,6 @@
 """Tokens leave when they are due: on a clock that the test turns."""
 
+import json
 from typing import cast
 
 import trio
@@ -114,3 +115,21 @@ async def test_a_sleeper_that_is_cancelled_leaves_the_others_alone(
     assert scope.cancelled_caught
     await pacer.sleep_until(due)
     assert trio.current_time() - due <= 0.001 + 1e-9
+
+
+async def test_jitter_makes_tokens_late_by_at_most_so_much_and_never_early_or_out_of_order(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    reply = WrittenReply()
+    begun = trio.current_time()
+    await write_answer("sim?tps=20&tokens=200&jitter_ms=40", reply, nursery)
+    late = [t - begun - i / 20 for i, (t, _) in enumerate(reply.writes[:-1])]
+    assert [n for _, n in reply.writes] == [1] * 200 + [0]
+    assert -1e-9 <= min(late) < 0.002
+    assert 0.038 < max(late) <= 0.041 + 1e-9
+    assert text_in(reply.body) == words(200)
+
+
+def text_in(body: bytes) -> str:
+    lines = [json.loads(line) for line in body.splitlines()]
+    return "".join(line["message"]["content"] for line in lines)

@@ -22,6 +22,8 @@ from jarvis_trio.storm.sim.shapes import (
 ENDLESS_BYTES: Final = 64 * 1024 * 1024
 """Where an endless line ends after all: what any client should have refused by then."""
 _ENDLESS_PIECE: Final = b"x" * 65536
+_SCATTER: Final = 2654435761
+"""Knuth's multiplier: neighbours land far apart, in every answer alike."""
 _MOST_TOKENS_AT_ONCE: Final = 64
 """Between two writes other tasks get their turn, also when tokens come as fast as possible."""
 
@@ -29,9 +31,9 @@ _MOST_TOKENS_AT_ONCE: Final = 64
 class Answer:
     """One answer on its way to a client.
 
-    Pacing does not drift: token ``i`` is due at the first token's time + ``i`` / rate; what is
-    overdue leaves in one write. Before each write the closes that the kernel knows of are
-    collected, so no token is made for a peer that is known to have gone.
+    Pacing does not drift: token ``i`` is due at the first token's time + ``i`` / rate, and its
+    jitter; what is overdue leaves in one write. Before each write the closes that the kernel knows
+    of are collected, so no token is made for a peer that is known to have gone.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - six collaborators, each made elsewhere
@@ -67,6 +69,8 @@ class Answer:
             await trio.sleep_forever()
         if fault is Fault.DIE:
             self._reply.bytes_to_live = self._scenario.at
+        if self._scenario.closes:
+            self._reply.keep_alive = False
         await self._pacer.sleep_until(self._headers_due)
         self._headers_ns = monotonic_ns()
         if fault is Fault.REFUSE:
@@ -160,14 +164,14 @@ class Answer:
         payload = self._shapes.opening()
         made = 0
         while made < stop:
-            upto = min(stop, made + _MOST_TOKENS_AT_ONCE, max(self._due(), made + 1))
+            upto = min(stop, self._due(made))
             payload += b"".join(map(self._shapes.token, range(made, upto)))
             await self._write(payload)
             self._recording.sent(self._exchange, upto - made)
             payload = b""
             made = upto
             if made < stop:
-                await self._pacer.sleep_until(self._first_due + self._seconds(made))
+                await self._pacer.sleep_until(self._due_at(made))
         if payload:
             await self._write(payload)
 
@@ -182,11 +186,17 @@ class Answer:
         await trio.lowlevel.checkpoint_if_cancelled()
         await self._reply.write(payload)
 
-    def _due(self) -> int:
-        """How many tokens should have left by now."""
-        rate = self._scenario.tokens_per_second
-        late = trio.current_time() - self._first_due
-        return int(late * rate) + 1 if rate else self._tokens
+    def _due(self, made: int) -> int:
+        """How many tokens may have left after one more write: those that are due, one at least."""
+        now = trio.current_time()
+        due = made + 1
+        while due < made + _MOST_TOKENS_AT_ONCE and self._due_at(due) <= now:
+            due += 1
+        return due
+
+    def _due_at(self, index: int) -> float:
+        late = self._scenario.jitter_seconds * (index * _SCATTER % 2**32) / 2**32
+        return self._first_due + self._seconds(index) + late
 
     def _seconds(self, tokens: int) -> float:
         """How long so many tokens take to make."""

@@ -96,7 +96,18 @@ def read_ollama(body: bytes) -> Ask:
     )
 
 
-_Body = TypeVar("_Body", _OpenAIBody, _OllamaBody)
+class _ShowBody(Struct):
+    model: str | None = None
+    name: str | None = None
+
+
+def read_model_name(body: bytes) -> str:
+    """Read a body of ``POST /api/show``. *Errors:* `RequestError` (400)."""
+    sent = _decode(body, _ShowBody)
+    return sent.model or sent.name or "sim"
+
+
+_Body = TypeVar("_Body", _OpenAIBody, _OllamaBody, _ShowBody)
 
 
 def _decode(body: bytes, shape: type[_Body]) -> _Body:

@@ -35,20 +35,22 @@ class SimOptions(Struct, frozen=True):
     """What an answer does unless its model's name says otherwise.
 
     ``tokens_per_second`` 0 is as fast as possible; ``headers_ms`` counts from the request's last
-    byte, ``first_token_ms`` from the headers; ``tokens`` is the length of an answer.
+    byte, ``first_token_ms`` from the headers; ``tokens`` is the length of an answer. Each token
+    is up to ``jitter_ms`` late, by a pattern that is the same in every answer.
     """
 
     tokens_per_second: float = 50.0
     headers_ms: float = 0.0
     first_token_ms: float = 0.0
     tokens: int = 100
+    jitter_ms: float = 0.0
 
 
 class Scenario(Struct, frozen=True):
     """One answer's course.
 
     ``at`` is the token (for `Fault.DIE`: the byte of the body) after which the fault comes;
-    ``status`` is that of a refusal.
+    ``status`` is that of a refusal. After an answer that ``closes``, so does its connection.
     """
 
     fault: Fault
@@ -58,6 +60,8 @@ class Scenario(Struct, frozen=True):
     tokens: int
     at: int
     status: int
+    jitter_seconds: float
+    closes: bool
 
 
 def read_scenario(model: str, options: SimOptions) -> Scenario:
@@ -81,11 +85,13 @@ def read_scenario(model: str, options: SimOptions) -> Scenario:
         tokens=tokens,
         at=int(_take(keys, "at", _default_at(fault, tokens))),
         status=int(_take(keys, "status", 503)),
+        jitter_seconds=_take(keys, "jitter_ms", options.jitter_ms) / 1000,
+        closes=bool(_take(keys, "close", 0, most=1)),
     )
     if keys:
         raise RequestError(
-            f"model key '{min(keys)}' means nothing: use tps, headers_ms, first_ms, tokens, at"
-            " or status"
+            f"model key '{min(keys)}' means nothing: use tps, headers_ms, first_ms, tokens, at,"
+            " status, jitter_ms or close"
         )
     if scenario.status not in REFUSALS:
         raise RequestError(f"status must be one of {sorted(REFUSALS)}")

@@ -14,7 +14,7 @@ from jarvis_trio.errors import (
     RequestError,
 )
 from jarvis_trio.storm.sim.answers import Answer
-from jarvis_trio.storm.sim.asks import Ask, read_ollama, read_openai
+from jarvis_trio.storm.sim.asks import Ask, read_model_name, read_ollama, read_openai
 from jarvis_trio.storm.sim.door import let_in, listen
 from jarvis_trio.storm.sim.pacing import Pacer
 from jarvis_trio.storm.sim.protocol import CutShortError, Peer, Reply, Request, RequestReader
@@ -85,6 +85,9 @@ class Sim:
 
     def _make_routes(self) -> dict[str, tuple[str, Handler]]:
         return {
+            "/": ("GET", self._hello),
+            "/health": ("GET", self._health),
+            "/api/show": ("POST", self._ollama_show),
             "/api/chat": ("POST", self._ollama_chat),
             "/api/tags": ("GET", self._ollama_tags),
             "/api/version": ("GET", self._ollama_version),
@@ -186,6 +189,23 @@ class Sim:
             self._recording.finished(exchange)
         else:
             self._recording.faulted(exchange)
+
+    # What clients look at before they ask.
+
+    async def _hello(self, call: Call) -> None:
+        await call.reply.json(200, {"status": "jarvis-trio sim is running"})
+
+    async def _health(self, call: Call) -> None:
+        """As llama.cpp's."""
+        await call.reply.json(200, {"status": "ok"})
+
+    async def _ollama_show(self, call: Call) -> None:
+        """Say what LiteLLM and others want to know before they chat."""
+        name = read_model_name(call.request.body)
+        read_scenario(name, self._options)
+        shown = ollama_model(name)
+        about = {"capabilities": ["completion"], "model_info": {}, "template": "", "parameters": ""}
+        await call.reply.json(200, {"details": shown["details"], **about})
 
     # Models.
 
