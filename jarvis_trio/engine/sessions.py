@@ -130,7 +130,7 @@ class Sessions:
         """Accept a prompt and start its stream. Sync, so arrival order is what counts.
 
         Resources: the caller must ``attach()`` before it awaits, or nobody reads.
-        Errors: OverloadedError, ServerShutdownError.
+        Errors: OverloadedError, QueueFullError, ServerShutdownError.
         """
         if self._nursery is None or self.is_draining:
             raise ServerShutdownError("the server is shutting down", retry_after=1.0)
