@@ -13,9 +13,10 @@ from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import QuicEvent
 from trio.testing import wait_all_tasks_blocked
 
-from jarvis_trio.web.quic_connections import HANDSHAKES, Address, Connection, QuicServer
+from jarvis_trio.web.quic_connections import HANDSHAKES, Address, Connection, Patience, QuicServer
 
 IDLE_SECONDS = 20
+PATIENCE = Patience(before_the_first=1000, between=1000)
 CLIENT = ("192.0.2.1", 4433)
 
 
@@ -57,7 +58,9 @@ def configuration(tmp_path: Path) -> QuicConfiguration:
 
 
 @asynccontextmanager
-async def serving(configuration: QuicConfiguration) -> AsyncIterator[tuple[QuicServer, Socket]]:
+async def serving(
+    configuration: QuicConfiguration, patience: Patience = PATIENCE
+) -> AsyncIterator[tuple[QuicServer, Socket]]:
     sock = Socket()
 
     def speak(_: Connection, client: Address) -> Silent:
@@ -65,7 +68,8 @@ async def serving(configuration: QuicConfiguration) -> AsyncIterator[tuple[QuicS
         return Silent()
 
     async with trio.open_nursery() as nursery:
-        server = QuicServer(cast("trio.socket.SocketType", sock), nursery, configuration, speak)
+        fake = cast("trio.socket.SocketType", sock)
+        server = QuicServer(fake, nursery, configuration, patience, speak)
         nursery.start_soon(server.receive)
         yield server, sock
         server.close()
