@@ -11,7 +11,7 @@ from typing import Protocol
 
 import structlog
 import trio
-from msgspec import Struct, field
+from msgspec import Struct
 
 from jarvis_trio.engine.growing_answer import GrowingAnswer
 from jarvis_trio.engine.replay import Reader, ReplayBuffer
@@ -72,7 +72,7 @@ class Prompt(Struct, frozen=True):
     session_id: str
     trace: str
     make_encoder: Callable[[str], FrameEncoder]
-    arrived_at: float = field(default_factory=trio.current_time)
+    arrived_at: float = 0.0
 
 
 def new_stream_id() -> str:
