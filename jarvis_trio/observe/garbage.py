@@ -28,8 +28,11 @@ class Collections:
         self._began = self._ended = float("-inf")
 
     def seconds_since(self, moment: float) -> float:
-        """Return how long one took that ended after ``moment`` (``time.monotonic()``), or 0."""
-        return self._ended - self._began if self._ended >= moment else 0.0
+        """Return how long one took after ``moment`` (``time.monotonic()``), so far, or 0."""
+        began, ended = self._began, self._ended
+        if began > ended:  # it is under way
+            ended = time.monotonic()
+        return ended - began if ended >= moment else 0.0
 
     @contextmanager
     def noted(self) -> Iterator[None]:
