@@ -20,6 +20,9 @@ CLIENT = ("192.0.2.1", 4433)
 SERVER = ("192.0.2.2", 443)
 STREAM_WITH_OFFSET_AND_LENGTH = QuicFrameType.STREAM_BASE | 4 | 2
 
+ON_ITS_WAY_SECONDS = 0.001
+"""Without any, QUIC would hold back what it has to say."""
+
 Frame = tuple[int, int, bytes]
 """A stream, an offset, and what is there."""
 
@@ -49,7 +52,7 @@ def server_configuration(path: Path, idle_seconds: float) -> QuicConfiguration:
 
 
 class Client:
-    """Says and hears something only when the test says so."""
+    """Says and hears something only when the test says so, in virtual time."""
 
     def __init__(self, sock: Socket) -> None:
         configuration = QuicConfiguration(
@@ -64,7 +67,7 @@ class Client:
         while True:
             for data, _ in self.quic.datagrams_to_send(now=trio.current_time()):
                 self._sock.put_in.send_nowait(data)
-            await wait_all_tasks_blocked()
+            await trio.sleep(ON_ITS_WAY_SECONDS)
             if not self._sock.sent:
                 return
             self.hear()
@@ -79,15 +82,22 @@ class Client:
     def was_told_the_end(self) -> bool:
         return self.quic._state is QuicConnectionState.DRAINING
 
+    @property
+    def close_code(self) -> int | None:
+        """Return what the server has closed the connection with."""
+        told = self.quic._close_event
+        return None if told is None else told.error_code
+
     async def say(self, frames: Iterable[Frame]) -> None:
         """Send these in one datagram each, whatever should come before them."""
         for frame in frames:
             self._sock.put_in.send_nowait(self.datagram(*frame))
-        await wait_all_tasks_blocked()
+            await wait_all_tasks_blocked()
 
     def datagram(self, stream_id: int, offset: int, data: bytes) -> bytes:
         """Return one that brings this piece of a stream."""
         quic = self.quic
+        assert quic._version is not None
         builder = QuicPacketBuilder(
             host_cid=quic.host_cid,
             is_client=True,
