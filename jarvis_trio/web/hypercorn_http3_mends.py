@@ -12,6 +12,8 @@ timers restarted one another. With it:
 5. A shutdown waited out the whole ``graceful_timeout``, for a datagram that did not come.
 6. A header's bytes, bytes behind a gap, resets, idle connections and handshakes that nobody
    finishes were unbounded; datagrams too small to begin a connection were answered.
+7. One instruction let the bodies of 16 requests go on that had waited for their headers, all in
+   one step. Here a header may not refer to what has not come.
 
 :mod:`quic_connections` stands in for all of that; here is what Hypercorn's requests need of it. A
 ``send`` waits until little of its stream is unacknowledged, and the last one until nothing is: an
@@ -25,8 +27,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from functools import partial
 
+import hypercorn.protocol.h3
 import trio
-from aioquic.h3.connection import H3_ALPN, ErrorCode
+from aioquic.h3.connection import H3_ALPN, ErrorCode, H3Connection
 from aioquic.h3.events import DataReceived, H3Event, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import QuicEvent, StopSendingReceived, StreamDataReceived, StreamReset
@@ -36,6 +39,7 @@ from hypercorn.protocol.h3 import H3Protocol
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.udp_server import UDPServer
 from hypercorn.typing import ConnectionState
+from pylsqpack import Decoder
 
 from jarvis_trio.web.quic_connections import Address, Connection, Patience, QuicServer
 from jarvis_trio.web.reset_allowance import ResetAllowance
@@ -84,7 +88,17 @@ def mend_hypercorn_http3(
                 await ended()
                 server.close()
 
+    hypercorn.protocol.h3.H3Connection = UnblockedH3  # type: ignore[attr-defined]
     UDPServer.run = run  # type: ignore[method-assign, assignment]
+
+
+class UnblockedH3(H3Connection):
+    """HTTP/3 in which no header waits for another stream, and no body behind one that does."""
+
+    def _init_connection(self) -> None:
+        self._blocked_streams = 0
+        self._decoder = Decoder(self._max_table_capacity, self._blocked_streams)
+        super()._init_connection()
 
 
 class Requests(H3Protocol):
@@ -118,15 +132,14 @@ class Requests(H3Protocol):
         for piece in _pieces(quic_event):
             for event in self.connection.handle_event(piece):
                 await self._handle(event)
+            if self._is_header_too_large(getattr(piece, "stream_id", -1)):
+                self._quic.close(ErrorCode.H3_EXCESSIVE_LOAD)
+                return
             await trio.lowlevel.checkpoint()
         if isinstance(quic_event, (StreamReset, StopSendingReceived)):
             await self._end(quic_event.stream_id)
             if self._resets.is_exceeded_by(1, trio.current_time()):
                 self._quic.close(ErrorCode.H3_EXCESSIVE_LOAD)
-        stream_id = getattr(quic_event, "stream_id", -1)
-        stream = self.connection._stream.get(stream_id)  # noqa: SLF001 - it has no bound of its own
-        if stream is not None and len(stream.buffer) > HEADER_BYTES:
-            self._quic.close(ErrorCode.H3_EXCESSIVE_LOAD)
 
     async def stream_send(self, event: StreamEvent) -> None:
         """Send, and wait until the client has taken enough of it.
@@ -148,6 +161,10 @@ class Requests(H3Protocol):
         """Tell every request that its client has gone."""
         for stream_id in list(self.streams):
             await self._end(stream_id)
+
+    def _is_header_too_large(self, stream_id: int) -> bool:
+        stream = self.connection._stream.get(stream_id)  # noqa: SLF001 - it has no bound of its own
+        return stream is not None and len(stream.buffer) > HEADER_BYTES
 
     async def _handle(self, event: H3Event) -> None:
         if isinstance(event, HeadersReceived):

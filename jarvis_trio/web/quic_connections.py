@@ -4,6 +4,7 @@ Above: whoever speaks over a connection (:class:`Speaker`). Below: aioquic, whic
 the socket. It knows nothing of requests. What is wrong with a connection ends that connection.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -201,6 +202,7 @@ class Connection:
         self._pass_time(now)
         while (event := self.quic.next_event()) is not None:
             await self._handle(event)
+        self._be_patient(now)
         await self._transmit()
         self.progress.unpark_all()
         # Either side's close, or a first datagram that began nothing.
@@ -240,16 +242,20 @@ class Connection:
         return min(wakes_at, self._ping_at if self._is_waited_on else self._idle_until)
 
     def _pass_time(self, now: float) -> None:
-        if self._is_waited_on:
-            self._idle_until = now + self._server.patience.between
-        elif now >= self._idle_until:
-            self._is_leaving = True
         timer = self.quic.get_timer()
         if timer is not None and timer <= now:
             self.quic.handle_timer(now)
         if self._is_waited_on and self._ping_at <= now:
             self.quic.send_ping(0)
             self._ping_at = now + self._ping_seconds
+
+    def _be_patient(self, now: float) -> None:
+        if self._is_waited_on:
+            self._idle_until = math.inf
+        elif self._idle_until == math.inf:
+            self._idle_until = now + self._server.patience.between
+        elif now >= self._idle_until:
+            self._is_leaving = True
 
     async def _handle(self, event: QuicEvent) -> None:
         if isinstance(event, HandshakeCompleted):
