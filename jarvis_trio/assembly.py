@@ -23,9 +23,10 @@ from jarvis_trio.engine.report import make_report
 from jarvis_trio.engine.run import StreamLimits
 from jarvis_trio.engine.sessions import Sessions
 from jarvis_trio.errors import ConfigError, JarvisError
+from jarvis_trio.observe.garbage import spare_the_loop
 from jarvis_trio.observe.logs import configure_logs
 from jarvis_trio.observe.metrics import Metrics
-from jarvis_trio.observe.signal_report import report_on_signal
+from jarvis_trio.observe.signal_report import ignore_until_then, report_on_signal
 from jarvis_trio.observe.watchdog import Watchdog
 from jarvis_trio.providers.base import Provider
 from jarvis_trio.providers.ollama import OllamaProvider
@@ -67,6 +68,7 @@ def build_app(
         )
     to_stderr = configure_logs(settings.log_level, settings.log_format, settings.log_file)
     make_room_for(settings.max_streams)
+    ignore_until_then()
     provider = build_provider(settings, environ)
     return assemble(
         settings,
@@ -112,6 +114,8 @@ def assemble(
 
     @app.before_serving
     async def start() -> None:
+        if to_stderr is not None:  # it is this process's own
+            spare_the_loop()
         await app.nursery.start(run_services, sessions, services)
         app.nursery.start_soon(introduce, settings, provider, name="introduce")
 

@@ -1,5 +1,6 @@
 """The sockets that ``jarvis-trio serve`` listens on, or a sentence that says why it cannot."""
 
+import errno
 import socket
 import stat
 from pathlib import Path
@@ -40,25 +41,37 @@ def _bind(sock: socket.socket, host: str, port: int, how: str = "") -> None:
         sock.bind((host, port))
     except OSError as error:
         sock.close()
+        is_host = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
         raise ConfigError(
             f"cannot listen on {host}:{port}{how} ({error.strerror or error}); "
-            "choose another with --port"
+            f"choose another with {'--host' if is_host else '--port'}"
         ) from error
 
 
 def _bind_unix(path: Path) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        if stat.S_ISSOCK(path.lstat().st_mode):
-            if sock.connect_ex(str(path)) == 0:
-                sock.close()
-                raise ConfigError(f"{path} is taken: another server answers there")
-            path.unlink()  # left behind by one that was killed
-    except FileNotFoundError:
-        pass
-    try:
+        _make_way(path)
         sock.bind(str(path))
     except OSError as error:
         sock.close()
         raise ConfigError(f"cannot listen on {path}: {error.strerror or error}") from error
+    except ConfigError:
+        sock.close()
+        raise
     return sock
+
+
+def _make_way(path: Path) -> None:
+    """Remove a socket that was left behind by a server that was killed."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise ConfigError(f"cannot listen on {path}: it is there, and no socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        if probe.connect_ex(str(path)) in (0, errno.EAGAIN):  # the latter: its queue is full
+            raise ConfigError(f"{path} is taken: another server answers there")
+    path.unlink()

@@ -8,6 +8,7 @@ under a process manager, and each has sessions of its own.
 import signal
 import socket
 import ssl
+import sys
 from functools import partial
 
 import trio
@@ -58,13 +59,17 @@ async def _run(settings: Settings, app: JarvisApp, config: Config, url: str) -> 
         nursery.start_soon(_watch_signals, drain)
         async with trio.open_nursery() as serving:
             await serving.start(run_app)
-            print(_ready_line(settings, url), flush=True)  # noqa: T201 - what a starter waits for
+            sys.stdout.write(_ready_line(settings, url))  # in one piece, beside the log's lines
+            sys.stdout.flush()
         nursery.cancel_scope.cancel(reason="the server has gone")
 
 
 async def _watch_signals(drain: Drain) -> None:
     """Drain on the first signal, hurry on the second."""
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    asked = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup would have it ignored
+        asked.append(signal.SIGHUP)
+    with trio.open_signal_receiver(*asked) as signals:
         async for _ in signals:
             if drain.begun.is_set():
                 drain.hurry()
@@ -84,11 +89,13 @@ def _hypercorn_config(settings: Settings) -> Config:
     if settings.certfile is None or settings.keyfile is None:
         raise ConfigError("TLS needs both, JARVIS_CERTFILE and JARVIS_KEYFILE")
     config.certfile, config.keyfile = settings.certfile, settings.keyfile
+    config.keyfile_password = ""  # a key that has one is refused, and nobody is asked for it
     try:
         config.create_ssl_context()
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(
-            f"{settings.certfile} with {settings.keyfile} is no certificate to serve with: {error}"
+            f"{settings.certfile} with {settings.keyfile} is no certificate to serve with: {error} "
+            "(a key with a passphrase cannot be used)"
         ) from error
     return config
 
@@ -106,6 +113,7 @@ def _mend_http3(settings: Settings, drain: Drain) -> None:
         )
     try:
         from jarvis_trio.web import hypercorn_http3_mends as http3  # noqa: PLC0415 - an extra
+        from jarvis_trio.web.quic_connections import Patience  # noqa: PLC0415 - the same
     except ModuleNotFoundError as error:
         raise ConfigError("HTTP/3 needs aioquic: pip install 'jarvis-trio[h3]'") from error
     try:
@@ -116,7 +124,8 @@ def _mend_http3(settings: Settings, drain: Drain) -> None:
         raise ConfigError(
             f"{settings.certfile} with {settings.keyfile} cannot be used for HTTP/3: {error}"
         ) from error
-    http3.mend_hypercorn_http3(quic, drain.done.wait)
+    patience = Patience(settings.receive_timeout_s, KEEP_ALIVE_SECONDS)
+    http3.mend_hypercorn_http3(quic, patience, drain.done.wait)
 
 
 def _url(settings: Settings, listener: socket.socket) -> str:
@@ -135,9 +144,10 @@ def _ready_line(settings: Settings, url: str) -> str:
         lines.append("  each process on this port has sessions of its own")
     if settings.unix_socket is None:
         near = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+        key = "devkey" if not settings.api_keys and not settings.admin_keys else "YOUR-KEY"
         lines += [
-            f"  curl -N {near}/v1/chat/completions -H 'Authorization: Bearer devkey' \\",
+            f"  curl -N {near}/v1/chat/completions -H 'Authorization: Bearer {key}' \\",
             "    -H 'Content-Type: application/json' "
             """-d '{"prompt":"What is 2+2?","stream":true}'""",
         ]
-    return "\n".join(lines)
+    return "".join(f"{line}\n" for line in lines)

@@ -16,7 +16,7 @@ from jarvis_trio.observe.task_tree import Row, render, tree, walk
 
 def make_report(sessions: Sessions) -> str:
     """Return the whole tree as text. Sync; its last line says how long the loop was held."""
-    began = time.perf_counter()
+    began = time.thread_time()
     root = trio.lowlevel.current_root_task()
     assert root is not None  # noqa: S101 - there is one while the loop runs, and we are in it
     streams = sorted(sessions.streams, key=lambda stream: (-_age(stream), stream.id))
@@ -26,7 +26,7 @@ def make_report(sessions: Sessions) -> str:
     tasks = sum(1 for _ in walk(root))
     head = f"jarvis_trio pid={os.getpid()} sessions={count} streams={len(streams)} tasks={tasks}"
     text = f"{head}\n{render(rows)}"
-    return f"{text}end of tasks made_in_ms={(time.perf_counter() - began) * 1000:.1f}\n"
+    return f"{text}end of tasks made_in_ms={(time.thread_time() - began) * 1000:.1f}\n"
 
 
 def _session_rows(streams: list[LiveStream]) -> Iterator[Row]:
@@ -53,4 +53,4 @@ def _stream_rows(stream: LiveStream) -> list[Row]:
 
 
 def _age(stream: LiveStream) -> float:
-    return 0.0 if stream.arrived_at is None else trio.current_time() - stream.arrived_at
+    return trio.current_time() - stream.prompt.arrived_at

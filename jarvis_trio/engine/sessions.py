@@ -54,9 +54,6 @@ class Sessions:
 
     Above: the web floor submits prompts and reads frames. Below: one provider. It does not know
     HTTP, formats or keys: ``owner`` is an opaque word, and a session belongs to its owner.
-
-    ``upstream_is_silent`` is the timeout of the last stream that the upstream gave nothing, until
-    it gives one something: it may list its models all the while.
     """
 
     def __init__(
@@ -69,7 +66,6 @@ class Sessions:
     ) -> None:
         self.provider = provider
         self.bus = bus
-        self.upstream_is_silent: JarvisError | None = None
         self.streams: set[LiveStream] = set()
         self.is_draining = False
         self._limits = limits
@@ -77,6 +73,8 @@ class Sessions:
         self._admission = admission
         self._sessions: dict[tuple[str, str], Session] = {}
         self._nursery: trio.Nursery | None = None
+        self._silence: JarvisError | None = None
+        self._silent_at = self._heard_at = float("-inf")
         self._closing = trio.Event()
         self.closed = trio.Event()
 
@@ -96,6 +94,15 @@ class Sessions:
             self._nursery = None
             self.bus.close()
             self.closed.set()
+
+    @property
+    def upstream_silence(self) -> JarvisError | None:
+        """The timeout of the last stream that the upstream gave nothing, until one is given text.
+
+        It may list its models all the while.
+        """
+        texts = [stream.first_text_at for stream in self.streams if stream.first_text_at]
+        return self._silence if max([self._heard_at, *texts]) < self._silent_at else None
 
     def refuse_prompts(self) -> None:
         """Take no more prompts; what lives goes on."""
@@ -127,10 +134,14 @@ class Sessions:
         self.bus.close()
 
     def submit(self, prompt: Prompt, policy: Policy = Policy.INTERRUPT) -> LiveStream:
-        """Accept a prompt and start its stream. Sync, so arrival order is what counts.
+        """Accept a prompt and start its stream. Sync: it happens whole, and the newest wins.
+
+        The newest is the one whose request began last: a huge one may be read for longer than
+        its user needs for the next.
 
         Resources: the caller must ``attach()`` before it awaits, or nobody reads.
-        Errors: OverloadedError, ServerShutdownError.
+        Errors: OverloadedError, QueueFullError, ServerShutdownError; SupersededError where a
+        newer prompt has been accepted already.
         """
         if self._nursery is None or self.is_draining:
             raise ServerShutdownError("the server is shutting down", retry_after=1.0)
@@ -139,6 +150,9 @@ class Sessions:
         if session is None:
             self._admission.check()
         holder, waiting = (None, None) if session is None else (session.holder, session.waiting)
+        newest = waiting or holder
+        if newest is not None and newest.cause is None and newest.is_newer_than(prompt):
+            raise superseded_by(newest)
         decision = decide(policy, has_live=holder is not None, waiting=0 if waiting is None else 1)
         stream = LiveStream(prompt, self._limits.replay_limit_bytes, self._start_watching)
         if session is None:  # nothing that can raise comes after this
@@ -155,7 +169,7 @@ class Sessions:
 
     async def _live(self, session: Session, stream: LiveStream) -> None:
         """Hold one stream from its place in the line until everything of it is gone."""
-        stream.task, stream.arrived_at = trio.lowlevel.current_task(), trio.current_time()
+        stream.task = trio.lowlevel.current_task()
         try:
             with stream.scope:
                 await self._take_over(session, stream)
@@ -206,10 +220,10 @@ class Sessions:
         if stream.quarantined:
             self._admission.give_back()
         self.streams.discard(stream)
-        if stream.cause is Cause.UPSTREAM_TIMEOUT:
-            self.upstream_is_silent = stream.error
-        elif stream.first_text_at is not None:
-            self.upstream_is_silent = None
+        if stream.first_text_at is not None:
+            self._heard_at = max(self._heard_at, stream.first_text_at)
+        elif stream.cause is Cause.UPSTREAM_TIMEOUT:
+            self._silence, self._silent_at = stream.error, trio.current_time()
         self._tell_end(stream)
         stream.finished.set()
         self._release(stream)

@@ -63,7 +63,8 @@ class FrameEncoder(Protocol):
 class Prompt(Struct, frozen=True):
     """What the web floor hands down: a checked request, and who asks.
 
-    ``owner`` tells keys apart without being one; ``make_encoder`` gets the stream id.
+    ``owner`` tells keys apart without being one; ``make_encoder`` gets the stream id;
+    ``arrived_at`` is when its request began to arrive, on trio's clock.
     """
 
     request: ChatRequest
@@ -71,6 +72,7 @@ class Prompt(Struct, frozen=True):
     session_id: str
     trace: str
     make_encoder: Callable[[str], FrameEncoder]
+    arrived_at: float = 0.0
 
 
 def new_stream_id() -> str:
@@ -106,7 +108,6 @@ class LiveStream:
         self.released = trio.Event()
         self.accepted = False
         self.task: trio.lowlevel.Task | None = None
-        self.arrived_at: float | None = None
         self.started_at: float | None = None
         self.quarantined = False
         self.first_text_at: float | None = None
@@ -119,6 +120,10 @@ class LiveStream:
 
     def __repr__(self) -> str:
         return f"<LiveStream {self.id} {self.phase} cause={self.cause}>"
+
+    def is_newer_than(self, prompt: Prompt) -> bool:
+        """Say whether this one's request began to arrive after that of ``prompt``."""
+        return self.prompt.arrived_at > prompt.arrived_at
 
     def attach(self) -> Reader:
         """Open a reader. *Resources:* the caller must ``leave()`` it; the last to leave cancels."""

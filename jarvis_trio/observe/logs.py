@@ -6,6 +6,7 @@ a thread: a terminal or a disk that stalls never holds the event loop.
 """
 
 import atexit
+import io
 import json
 import queue
 import sys
@@ -101,7 +102,7 @@ def configure_logs(level: str, log_format: str, log_file: str | None) -> Callabl
 
     Errors: ConfigError when the file cannot be opened.
     """
-    targets: list[TextIO] = [sys.stderr]
+    targets: list[TextIO] = [sys.stderr or io.StringIO()]  # None where it was closed: nobody reads
     if log_file is not None:
         targets.append(_open(Path(log_file)))
     render = render_json if log_format == "json" else render_logfmt

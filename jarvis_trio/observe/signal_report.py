@@ -37,6 +37,13 @@ async def report_on_signal(make_report: Callable[[], str], to_stderr: Print) -> 
             to_stderr(make_report())
 
 
+def ignore_until_then() -> None:
+    """Let a SIGUSR1 that comes too early or too late do nothing: by default it ends the process."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+
 @contextlib.contextmanager
 def _stacks_on_signal(to_stderr: Print) -> Iterator[None]:
     """Have a thread print the stacks on a signal, and tell whoever was told before."""

@@ -21,6 +21,7 @@ import structlog
 import trio
 from trio.lowlevel import Task
 
+from jarvis_trio.observe.garbage import Collections
 from jarvis_trio.observe.task_tree import is_running, join, place, walk
 
 BLOCKED_SECONDS = 0.1
@@ -55,10 +56,13 @@ class Step(NamedTuple):
     task: Task | None
     began: float
     is_told: bool = False
+    by_collector: bool = False
 
     @property
     def name(self) -> str:
         """Who takes it: work of the loop's own has no task."""
+        if self.by_collector:
+            return "garbage collection"
         return "-" if self.task is None else self.task.name
 
 
@@ -68,6 +72,7 @@ class Watchdog:
     def __init__(self, on_blocked: Callable[[], None]) -> None:
         self._on_blocked = on_blocked
         self._pulse = Pulse()
+        self._collections = Collections()
         self._stop = threading.Event()
         self._pause = LOOK_SECONDS
         self._due = 0.0
@@ -82,7 +87,8 @@ class Watchdog:
         trio.lowlevel.add_instrument(self._pulse)
         try:
             thread.start()
-            await trio.sleep_forever()
+            with self._collections.noted():
+                await trio.sleep_forever()
         finally:
             self._stop.set()
             trio.lowlevel.remove_instrument(self._pulse)
@@ -122,6 +128,8 @@ class Watchdog:
         """Tell of the step if it has taken too long."""
         if now - step.began < BLOCKED_SECONDS:
             return step
+        if self._collections.seconds_since(step.began) > BLOCKED_SECONDS:
+            step = step._replace(by_collector=True)
         log.warning(
             "loop_blocked",
             ms=round((now - step.began) * 1000),

@@ -50,6 +50,11 @@ def at_end(let_go: LetGo) -> None:
     _current.get().held.append(let_go)
 
 
+def began_at() -> float:
+    """Return when the current request began to arrive, on trio's clock."""
+    return _current.get().began_at
+
+
 async def receive_body() -> bytes:
     """Return the whole body of the current request.
 
@@ -67,11 +72,12 @@ class HTTPConnection(TrioASGIHTTPConnection):
 
     def __init__(self, app: Quart, scope: HTTPScope) -> None:
         super().__init__(app, scope)
+        self.began_at = trio.current_time()
         self.held: list[LetGo] = []
         self.client_socket: ClientSocket | None = scope.get("state", {}).get(CLIENT_SOCKET)
         self.shares_connection = scope["http_version"] not in ("1.0", "1.1")
         self.receiving = trio.CancelScope()
-        self._nursery: trio.Nursery | None = None
+        self._scope = trio.CancelScope()
         self._request_is_whole = trio.Event()
         self._response_has_begun = False
         self._response_is_sent = False
@@ -89,21 +95,26 @@ class HTTPConnection(TrioASGIHTTPConnection):
                     await self._request_is_whole.wait()
                 self._response_is_sent = True
             for part in _slices(message):
-                watch.begin(self)
-                try:
-                    await send(part)
-                except trio.TooSlowError:  # HTTP/3, which watches its clients itself
-                    self.give_up()
-                    return
-                finally:
-                    watch.end(self)
+                await send_part(part)
+
+        async def send_part(part: ASGISendEvent) -> None:
+            watch.begin(self)
+            try:
+                await send(part)
+            except trio.TooSlowError:  # HTTP/3, which watches its clients itself
+                self.give_up()
+                await trio.lowlevel.checkpoint()
+            finally:
+                watch.end(self)
 
         drain.enter(self)
         try:
             _current.set(self)  # the request's tasks inherit it
-            await super().__call__(receive, send_watched)
-        except UnreadableRequestError as error:
-            await _refuse(error, send)
+            with self._scope:
+                try:
+                    await super().__call__(receive, send_watched)
+                except UnreadableRequestError as error:
+                    await _refuse(error, send_part)
         finally:
             drain.leave(self)
             self._let_go(Cause.CLIENT_DISCONNECT)
@@ -118,7 +129,6 @@ class HTTPConnection(TrioASGIHTTPConnection):
         self, nursery: trio.Nursery, request: Request, receive: ASGIReceiveCallable
     ) -> None:
         """Feed the request's body to Quart and watch for the client's departure."""
-        self._nursery = nursery
         while True:
             message = await receive()
             if message["type"] == "http.request":
@@ -141,8 +151,7 @@ class HTTPConnection(TrioASGIHTTPConnection):
     def give_up(self) -> None:
         """Let go of the stream and cancel the request: its client takes nothing any more."""
         self._let_go(Cause.CLIENT_STALLED)
-        if self._nursery is not None:
-            self._nursery.cancel_scope.cancel(reason=Cause.CLIENT_STALLED)
+        self._scope.cancel(reason=Cause.CLIENT_STALLED)
 
     def _let_go(self, cause: Cause) -> None:
         while self.held:

@@ -6,9 +6,8 @@
 2. Over HTTP/2, the preface of a client that knows beforehand stops that timer (it reads like a
    request), and a reset of the last stream does not start it again: such connections stayed for
    ever. Here each starts it.
-3. Streams that their client opens and resets at once cost us more than they cost it. A connection
-   has an allowance of resets, far above what people who press Stop need, behind a proxy too; past
-   it, it is told ENHANCE_YOUR_CALM and closed.
+3. Streams that their client opens and resets at once cost us more than they cost it. Past its
+   allowance (:mod:`reset_allowance`), a connection is told ENHANCE_YOUR_CALM and closed.
 4. Hypercorn bounds the requests of a connection instead: over HTTP/2, the one after
    ``keep_alive_max_requests`` cuts off every answer that is still being sent on it. Here nothing
    counts requests; what h2 remembers of closed streams has a bound of its own.
@@ -35,8 +34,7 @@ from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H11Protocol, H11WSConnection
 from hypercorn.trio.tcp_server import TCPServer
 
-RESETS_AT_ONCE = 1000
-RESETS_PER_SECOND = 33
+from jarvis_trio.web.reset_allowance import ResetAllowance
 
 CLOSE_SECONDS = 1.0
 """Telling the requests of a connection takes one step each, and closing it waits for nobody."""
@@ -61,8 +59,7 @@ class BoundedH2Protocol(H2Protocol):
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
-        self._resets = 0.0
-        self._resets_were_at = self.context.time()
+        self._resets = ResetAllowance(self.context.time())
 
     async def initiate(
         self, headers: list[tuple[bytes, bytes]] | None = None, settings: bytes | None = None
@@ -74,7 +71,7 @@ class BoundedH2Protocol(H2Protocol):
 
     async def _handle_events(self, events: list[h2.events.Event]) -> None:
         resets = sum(isinstance(event, h2.events.StreamReset) for event in events)
-        if self._are_too_many(resets):
+        if self._resets.is_exceeded_by(resets, self.context.time()):
             self.connection.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
             await self._flush()
             await self.send(Closed())
@@ -82,14 +79,6 @@ class BoundedH2Protocol(H2Protocol):
         await super()._handle_events(events)
         if resets and self.idle:
             await self.send(Updated(idle=True))
-
-    def _are_too_many(self, resets: int) -> bool:
-        """Count; what was counted is forgiven at the rate of ``RESETS_PER_SECOND``."""
-        now = self.context.time()
-        forgiven = (now - self._resets_were_at) * RESETS_PER_SECOND
-        self._resets = max(0.0, self._resets - forgiven) + resets
-        self._resets_were_at = now
-        return self._resets > RESETS_AT_ONCE
 
 
 def _tell_in_a_line(record: logging.LogRecord) -> bool:

@@ -10,8 +10,10 @@ timers restarted one another. With it:
 3. No ``send`` ever waited: a whole answer was taken in for a client that gives no window.
 4. A client's datagrams waited for the requests of all others to take theirs.
 5. A shutdown waited out the whole ``graceful_timeout``, for a datagram that did not come.
-6. A header's bytes, and handshakes that nobody finishes, were unbounded; datagrams too small to
-   begin a connection were answered.
+6. A header's bytes, bytes behind a gap, resets, idle connections and handshakes that nobody
+   finishes were unbounded; datagrams too small to begin a connection were answered.
+7. One instruction let the bodies of 16 requests go on that had waited for their headers, all in
+   one step. Here a header may not refer to what has not come.
 
 :mod:`quic_connections` stands in for all of that; here is what Hypercorn's requests need of it. A
 ``send`` waits until little of its stream is unacknowledged, and the last one until nothing is: an
@@ -21,29 +23,35 @@ nothing is told of by ``trio.TooSlowError`` from ``send``, one that has gone by 
 A test over real sockets for each says when it is needed no longer.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from functools import partial
 
+import hypercorn.protocol.h3
 import trio
-from aioquic.h3.connection import H3_ALPN, ErrorCode
+from aioquic.h3.connection import H3_ALPN, ErrorCode, H3Connection
 from aioquic.h3.events import DataReceived, H3Event, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
-from aioquic.quic.events import QuicEvent, StopSendingReceived, StreamReset
+from aioquic.quic.events import QuicEvent, StopSendingReceived, StreamDataReceived, StreamReset
 from hypercorn.protocol.events import Body, EndBody, EndData, StreamClosed
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h3 import H3Protocol
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.udp_server import UDPServer
 from hypercorn.typing import ConnectionState
+from pylsqpack import Decoder
 
-from jarvis_trio.web.quic_connections import Address, Connection, QuicServer
+from jarvis_trio.web.quic_connections import Address, Connection, Patience, QuicServer
+from jarvis_trio.web.reset_allowance import ResetAllowance
 
 HEADER_BYTES = 64 * 1024
 """As over HTTP/2."""
 
 UNACKNOWLEDGED_BYTES = 64 * 1024
 """What one answer may have under way before its ``send`` waits."""
+
+PIECE_BYTES = 4096
+"""Is handled in one step of the loop, as over TCP."""
 
 TELL_SECONDS = 1.0
 """Telling a request something takes one step; its channel has room unless it has ended."""
@@ -64,7 +72,7 @@ def quic_configuration(certfile: str, keyfile: str, idle_seconds: float) -> Quic
 
 
 def mend_hypercorn_http3(
-    configuration: QuicConfiguration, ended: Callable[[], Awaitable[None]]
+    configuration: QuicConfiguration, patience: Patience, ended: Callable[[], Awaitable[None]]
 ) -> None:
     """Replace the QUIC server of this process; it closes what is left when ``ended`` returns."""
 
@@ -74,13 +82,23 @@ def mend_hypercorn_http3(
         with udp.socket:
             async with TaskGroup() as requests, trio.open_nursery() as nursery:
                 speak = partial(Requests, udp, requests)
-                server = QuicServer(udp.socket, nursery, configuration, speak)
+                server = QuicServer(udp.socket, nursery, configuration, patience, speak)
                 nursery.start_soon(server.receive)
                 task_status.started()
                 await ended()
                 server.close()
 
+    hypercorn.protocol.h3.H3Connection = UnblockedH3  # type: ignore[attr-defined]
     UDPServer.run = run  # type: ignore[method-assign, assignment]
+
+
+class UnblockedH3(H3Connection):
+    """HTTP/3 in which no header waits for another stream, and no body behind one that does."""
+
+    def _init_connection(self) -> None:
+        self._blocked_streams = 0
+        self._decoder = Decoder(self._max_table_capacity, self._blocked_streams)
+        super()._init_connection()
 
 
 class Requests(H3Protocol):
@@ -102,6 +120,7 @@ class Requests(H3Protocol):
         )
         self._connection = connection
         self._quic = connection.quic
+        self._resets = ResetAllowance(trio.current_time())
 
     @property
     def is_busy(self) -> bool:
@@ -110,14 +129,17 @@ class Requests(H3Protocol):
 
     async def handle(self, quic_event: QuicEvent) -> None:
         """Tell the requests what has come for them."""
-        for event in self.connection.handle_event(quic_event):
-            await self._handle(event)
+        for piece in _pieces(quic_event):
+            for event in self.connection.handle_event(piece):
+                await self._handle(event)
+            if self._is_header_too_large(getattr(piece, "stream_id", -1)):
+                self._quic.close(ErrorCode.H3_EXCESSIVE_LOAD)
+                return
+            await trio.lowlevel.checkpoint()
         if isinstance(quic_event, (StreamReset, StopSendingReceived)):
             await self._end(quic_event.stream_id)
-        stream_id = getattr(quic_event, "stream_id", -1)
-        stream = self.connection._stream.get(stream_id)  # noqa: SLF001 - it has no bound of its own
-        if stream is not None and len(stream.buffer) > HEADER_BYTES:
-            self._quic.close(ErrorCode.H3_EXCESSIVE_LOAD)
+            if self._resets.is_exceeded_by(1, trio.current_time()):
+                self._quic.close(ErrorCode.H3_EXCESSIVE_LOAD)
 
     async def stream_send(self, event: StreamEvent) -> None:
         """Send, and wait until the client has taken enough of it.
@@ -139,6 +161,10 @@ class Requests(H3Protocol):
         """Tell every request that its client has gone."""
         for stream_id in list(self.streams):
             await self._end(stream_id)
+
+    def _is_header_too_large(self, stream_id: int) -> bool:
+        stream = self.connection._stream.get(stream_id)  # noqa: SLF001 - it has no bound of its own
+        return stream is not None and len(stream.buffer) > HEADER_BYTES
 
     async def _handle(self, event: H3Event) -> None:
         if isinstance(event, HeadersReceived):
@@ -194,3 +220,14 @@ class Requests(H3Protocol):
             return None
         is_end_under_way = sender._buffer_fin is not None and not sender.is_finished  # noqa: SLF001
         return len(sender._buffer) + is_end_under_way  # noqa: SLF001
+
+
+def _pieces(event: QuicEvent) -> Iterator[QuicEvent]:
+    """Return what filled a gap in pieces: the smallest frames of a megabyte are 500,000."""
+    if not isinstance(event, StreamDataReceived) or len(event.data) <= PIECE_BYTES:
+        yield event
+        return
+    for start in range(0, len(event.data), PIECE_BYTES):
+        end = start + PIECE_BYTES
+        ends = event.end_stream and end >= len(event.data)
+        yield StreamDataReceived(event.data[start:end], ends, event.stream_id)

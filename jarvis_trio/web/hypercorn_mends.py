@@ -25,6 +25,8 @@
    written there is counted.
 9. Over HTTP/2, an answer that is given up in the middle leaves its client waiting for the rest.
    Here its stream is reset.
+10. Over HTTP/2, an answer counts as sent when its last byte is, and at a shutdown the connection
+   may close before the end of its stream is told. Here the last send lasts until that is sent.
 
 A test over real sockets for each says when it is needed no longer.
 """
@@ -36,7 +38,7 @@ import trio
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 from hypercorn.events import Closed, Event, RawData
-from hypercorn.protocol.events import Body, Data, Request, StreamClosed
+from hypercorn.protocol.events import Body, Data, EndBody, EndData, Request, StreamClosed
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h2 import H2Protocol, StreamBuffer
 from hypercorn.protocol.ws_stream import WSStream
@@ -64,6 +66,7 @@ _handle_h2 = H2Protocol.handle
 _handle_websocket = WSStream.handle
 _push = StreamBuffer.push
 _stream_send = H2Protocol.stream_send
+_send_data = H2Protocol._send_data  # noqa: SLF001 - see above
 
 
 async def _run_by_itself(self: TCPServer) -> None:
@@ -155,16 +158,27 @@ async def _push_and_wait_until_taken(self: StreamBuffer, data: bytes) -> None:
         await self.drain()
 
 
-async def _send_or_reset(self: H2Protocol, event: StreamEvent) -> None:
+async def _send_to_the_end(self: H2Protocol, event: StreamEvent) -> None:
+    buffer = self.stream_buffers.get(event.stream_id)
+    if buffer is None or buffer._complete or self.closed:  # noqa: SLF001 - whether it has its end
+        await _stream_send(self, event)
+        return
+    if isinstance(event, (EndBody, EndData)):
+        await buffer._is_empty.clear()  # noqa: SLF001 - until its end is on its way as well
     await _stream_send(self, event)
-    if isinstance(event, StreamClosed):
-        buffer = self.stream_buffers.get(event.stream_id)
-        if buffer is not None and not buffer._complete:  # noqa: SLF001 - whether it got its end
-            with suppress(ProtocolError):  # the client has reset it
-                self.connection.reset_stream(event.stream_id, ErrorCodes.INTERNAL_ERROR)
-            await buffer.close()
-            await self._window_updated(event.stream_id)  # has what is left of it forgotten
-            await self._flush()
+    if isinstance(event, StreamClosed):  # without an end
+        with suppress(ProtocolError):  # the client has reset it
+            self.connection.reset_stream(event.stream_id, ErrorCodes.INTERNAL_ERROR)
+        await buffer.close()
+        await self._window_updated(event.stream_id)  # has what is left of it forgotten
+        await self._flush()
+
+
+async def _send_data_and_let_go(self: H2Protocol, stream_id: int) -> None:
+    buffer = self.stream_buffers.get(stream_id)
+    await _send_data(self, stream_id)
+    if buffer is not None and stream_id not in self.stream_buffers:
+        await buffer.close()  # whoever waits for its end has seen it
 
 
 def mend_hypercorn() -> None:
@@ -174,6 +188,7 @@ def mend_hypercorn() -> None:
     TCPServer._read_data = _read_and_handle  # type: ignore[method-assign]  # noqa: SLF001
     H2Protocol._close_stream = _tell_whole  # type: ignore[method-assign]  # noqa: SLF001
     H2Protocol.handle = _handle_and_let_go  # type: ignore[method-assign]
-    H2Protocol.stream_send = _send_or_reset  # type: ignore[method-assign]
+    H2Protocol.stream_send = _send_to_the_end  # type: ignore[method-assign]
+    H2Protocol._send_data = _send_data_and_let_go  # type: ignore[method-assign]  # noqa: SLF001
     WSStream.handle = _handle_handshake  # type: ignore[method-assign]
     StreamBuffer.push = _push_and_wait_until_taken  # type: ignore[method-assign]

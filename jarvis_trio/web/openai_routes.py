@@ -27,7 +27,7 @@ from jarvis_trio.errors import (
 )
 from jarvis_trio.events import Cause, Model
 from jarvis_trio.web.auth import Keys
-from jarvis_trio.web.connection import at_end, receive_body
+from jarvis_trio.web.connection import at_end, began_at, receive_body
 from jarvis_trio.web.response_body import StreamBody
 from jarvis_trio.wire.openai.frames import (
     PING,
@@ -88,6 +88,7 @@ class OpenAIRoutes:
             partial(
                 ChatChunkEncoder, model=model, created=created, include_usage=chat.include_usage
             ),
+            began_at(),
         )
         # Nothing of a client that has gone meanwhile reaches the upstream.
         await trio.lowlevel.checkpoint_if_cancelled()

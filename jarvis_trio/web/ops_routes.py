@@ -38,6 +38,7 @@ class OpsRoutes:
         self._upstream_timeout_s = upstream_timeout_s
         self._reason: str | None = None
         self._known_until = float("-inf")
+        self._asking: trio.Event | None = None
 
     async def index(self) -> Response:
         """GET /: what a browser that was pointed here should know."""
@@ -58,16 +59,27 @@ class OpsRoutes:
         """GET /readyz: prompts would be answered; 503 with the reason when not."""
         if self._sessions.is_draining:
             return _json(Readiness("draining", reason="the server is shutting down"), 503)
-        if trio.current_time() >= self._known_until:
-            self._reason = await self._reason_for_not_being_ready()
-            self._known_until = trio.current_time() + READINESS_KNOWN_FOR_SECONDS
+        while trio.current_time() >= self._known_until:
+            if self._asking is None:
+                await self._find_out()
+            else:  # a probe whose client leaves finds out nothing: then the next one asks
+                await self._asking.wait()
         upstream = self._sessions.provider.name
         if self._reason is not None:
             return _json(Readiness("not_ready", upstream, self._reason), 503)
-        if (silent := self._sessions.upstream_is_silent) is not None:
+        if (silent := self._sessions.upstream_silence) is not None:
             # Only prompts can find out that it speaks again, so they must go on coming.
             return _json(Readiness("degraded", upstream, silent.summary))
         return _json(Readiness("ready", upstream))
+
+    async def _find_out(self) -> None:
+        self._asking = asking = trio.Event()
+        try:
+            self._reason = await self._reason_for_not_being_ready()
+            self._known_until = trio.current_time() + READINESS_KNOWN_FOR_SECONDS
+        finally:
+            self._asking = None
+            asking.set()
 
     async def _reason_for_not_being_ready(self) -> str | None:
         provider = self._sessions.provider

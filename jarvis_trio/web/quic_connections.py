@@ -4,10 +4,11 @@ Above: whoever speaks over a connection (:class:`Speaker`). Below: aioquic, whic
 the socket. It knows nothing of requests. What is wrong with a connection ends that connection.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 import trio
@@ -36,6 +37,12 @@ DATAGRAMS_AHEAD = 64
 HANDSHAKES = 256
 """Handshakes under way at once. A client beyond these has HTTP/2, or asks again."""
 
+UNDELIVERED_BYTES = 1024 * 1024
+"""What may wait behind something that is missing: aioquic goes on to widen its windows."""
+
+GAPS = 256
+"""In how many pieces: each piece that comes is compared with all of them."""
+
 PINGS_PER_TIMEOUT = 3
 """Pings to a silent client that waits for an answer, so that it is not found idle."""
 
@@ -60,6 +67,15 @@ class Speaker(Protocol):
         ...
 
 
+class Patience(NamedTuple):
+    """How many seconds a connection may live with nothing asked for."""
+
+    before_the_first: float
+    """The handshake included."""
+
+    between: float
+
+
 class QuicServer:
     """Deals out the datagrams of a socket. Run ``receive``; the nursery gets the connections."""
 
@@ -68,10 +84,12 @@ class QuicServer:
         sock: trio.socket.SocketType,
         nursery: trio.Nursery,
         configuration: QuicConfiguration,
+        patience: Patience,
         speak: "Callable[[Connection, Address], Speaker]",
     ) -> None:
         self.socket = sock
         self.configuration = configuration
+        self.patience = patience
         self.speak = speak
         self.connections: dict[bytes, Connection] = {}
         self.handshakes: set[Connection] = set()
@@ -133,6 +151,7 @@ class Connection:
         server.handshakes.add(self)
         self._ping_seconds = server.configuration.idle_timeout / PINGS_PER_TIMEOUT
         self._ping_at = 0.0
+        self._idle_until = trio.current_time() + server.patience.before_the_first
         self._speaker: Speaker | None = None
         self._received: deque[tuple[bytes, Address]] = deque()
         self._news = trio.Event()
@@ -176,14 +195,29 @@ class Connection:
             self._ping_at = now + self._ping_seconds
         while self._received:
             self.quic.receive_datagram(*self._received.popleft(), now=now)
+            if self._hoards():
+                log.warning("connection_hoards")
+                self._is_leaving = True
+                return
         self._pass_time(now)
         while (event := self.quic.next_event()) is not None:
             await self._handle(event)
+        self._be_patient(now)
         await self._transmit()
         self.progress.unpark_all()
         # Either side's close, or a first datagram that began nothing.
         if self._state in END_STATES or self._state is QuicConnectionState.FIRSTFLIGHT:
             self._is_leaving = True
+
+    def _hoards(self) -> bool:
+        """Say whether too much waits for what is missing."""
+        quic = self.quic
+        streams = (*quic._crypto_streams.values(), *quic._streams.values())  # noqa: SLF001
+        receivers = [stream.receiver for stream in streams]
+        return (
+            sum(len(one._buffer) for one in receivers) > UNDELIVERED_BYTES  # noqa: SLF001
+            or sum(len(one._ranges) for one in receivers) > GAPS  # noqa: SLF001
+        )
 
     async def _close(self) -> None:
         if self._state is not QuicConnectionState.FIRSTFLIGHT:
@@ -205,7 +239,7 @@ class Connection:
     def _wakes_at(self) -> float:
         timer = self.quic.get_timer()
         wakes_at = trio.current_time() if timer is None else timer
-        return min(wakes_at, self._ping_at) if self._is_waited_on else wakes_at
+        return min(wakes_at, self._ping_at if self._is_waited_on else self._idle_until)
 
     def _pass_time(self, now: float) -> None:
         timer = self.quic.get_timer()
@@ -214,6 +248,14 @@ class Connection:
         if self._is_waited_on and self._ping_at <= now:
             self.quic.send_ping(0)
             self._ping_at = now + self._ping_seconds
+
+    def _be_patient(self, now: float) -> None:
+        if self._is_waited_on:
+            self._idle_until = math.inf
+        elif self._idle_until == math.inf:
+            self._idle_until = now + self._server.patience.between
+        elif now >= self._idle_until:
+            self._is_leaving = True
 
     async def _handle(self, event: QuicEvent) -> None:
         if isinstance(event, HandshakeCompleted):

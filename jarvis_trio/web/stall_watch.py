@@ -5,7 +5,8 @@ a ``send`` lasts. (On a unix socket, what it takes is seen in whole writes of at
 kinds of stall are told apart. Where the kernel holds bytes for the client and nothing moves, the
 socket is shut down, which ends everything on it. Where bytes flow, or none are left, but one
 ``send`` does not come to its end, an HTTP/2 client withholds the permission to go on with that one
-stream, and only that request is cancelled.
+stream, and only that request is cancelled. What moves is not known of a single stream: there, a
+client is too slow that does not take a whole ``send``, of at most 16 KB, in time.
 """
 
 from typing import NamedTuple, Protocol

@@ -5,10 +5,11 @@ import structlog
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from jarvis_trio.errors import OverloadedError, ServerShutdownError
+from jarvis_trio.engine.stream import Prompt
+from jarvis_trio.errors import OverloadedError, ServerShutdownError, SupersededError
 from jarvis_trio.events import Cause, Finish, Phase, Text
-from tests.engine.engine import LIMITS, Engine
-from tests.scripted import Play, Script, words
+from tests.engine.engine import LIMITS, Client, Engine
+from tests.scripted import PlainEncoder, Play, Script, ask, words
 
 
 def stuck_in(phase: str) -> Play:
@@ -88,6 +89,33 @@ async def test_a_prompt_superseded_while_it_waits_never_starts(autojump_clock: M
         let_go.set()
         assert await third.read() == b"<open>[c]<end stop>"
         assert ("open", "B") not in engine.provider.history
+        await engine.assert_nothing_is_left()
+
+
+async def test_a_prompt_that_took_long_to_read_does_not_supersede_a_newer_one(
+    autojump_clock: MockClock,
+) -> None:
+    """A huge paste is still being decoded when its user types again."""
+    script = {"A": words("a"), "B": Play(Text("b"), 1, Finish("stop")), "C": words("c")}
+    async with Engine(script.__getitem__).running() as engine:
+
+        def send(name: str, arrived_at: float) -> Client:
+            prompt = Prompt(ask(name), "me", "s", name, PlainEncoder, arrived_at)
+            return Client(engine.sessions.submit(prompt))
+
+        newer = send("B", arrived_at=2)
+        with pytest.raises(SupersededError) as waiting:
+            send("A", arrived_at=1)
+        await newer.read_until(b"[b]")
+        with pytest.raises(SupersededError) as live:
+            send("A", arrived_at=1)
+        assert waiting.value.superseded_by == live.value.superseded_by == newer.stream.id
+        assert await newer.read() == b"<open>[b]<end stop>"
+        # What has come to its end, or was left, stands in nobody's way.
+        assert await send("A", arrived_at=1).read() == b"<open>[a]<end stop>"
+        left = send("B", arrived_at=4)
+        left.reader.leave()
+        assert await send("C", arrived_at=3).read() == b"<open>[c]<end stop>"
         await engine.assert_nothing_is_left()
 
 

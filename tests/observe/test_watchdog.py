@@ -4,6 +4,7 @@ In real time, since a thread looks; what blocks does so until it has been told o
 """
 
 import ctypes
+import gc
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -114,6 +115,26 @@ async def test_a_step_that_holds_the_interpreter_is_told_of_when_it_is_over(
     assert blocked["task"] == unblocked["task"] == "culprit"
     assert blocked["stack"].endswith(".hold_the_interpreter")
     assert blocked["ms"] >= BLOCKED_SECONDS * 1000
+
+
+async def test_a_garbage_collection_is_nobodys_step(logged: structlog.testing.LogCapture) -> None:
+    def linger(phase: str, _: dict[str, int]) -> None:
+        if phase == "stop":
+            ctypes.PyDLL(None).usleep(300_000)
+
+    gc.callbacks.insert(0, linger)
+    try:
+        async with watched() as told:
+
+            async def collect() -> None:
+                gc.collect()
+
+            await take_a_step(collect, name="innocent")
+            await trio.to_thread.run_sync(told.wait)
+    finally:
+        gc.callbacks.remove(linger)
+    blocked = [entry for entry in logged.entries if entry["event"] == "loop_blocked"]
+    assert [entry["task"] for entry in blocked] == ["garbage collection"]
 
 
 async def test_nothing_of_it_stays_behind() -> None:

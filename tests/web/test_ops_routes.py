@@ -1,5 +1,7 @@
 """What operators ask: is it alive, can it answer, what has it counted."""
 
+from functools import partial
+
 import pytest
 import structlog
 import trio
@@ -171,6 +173,56 @@ async def test_probes_ask_the_upstream_only_every_two_seconds(autojump_clock: Mo
                     assert await exchange.status() == 200
             assert provider.asked - before == expected
             await trio.sleep(1)
+
+
+async def test_probes_that_come_at_once_ask_the_upstream_once(autojump_clock: MockClock) -> None:
+    class Slow(ScriptedProvider):
+        asked = 0
+
+        async def models(self) -> list[Model]:
+            self.asked += 1
+            await trio.sleep(1)
+            return await super().models()
+
+    provider = Slow(words)
+    statuses: list[int] = []
+    async with serving(provider=provider) as server:
+        await trio.sleep(2)  # what is logged at the start has asked too
+        before = provider.asked
+
+        async def probe(*, leaves: bool = False) -> None:
+            async with server.request("GET", "/readyz") as exchange:
+                if leaves:
+                    exchange.disconnect()
+                else:
+                    statuses.append(await exchange.status())
+
+        async with trio.open_nursery() as probes:
+            probes.start_soon(partial(probe, leaves=True))  # who asks leaves, and the next one asks
+            await wait_all_tasks_blocked()
+            for _ in range(20):
+                probes.start_soon(probe)
+    assert statuses == [200] * 20
+    assert provider.asked - before == 2
+
+
+async def test_a_live_answer_tells_that_a_silent_upstream_speaks_again(
+    autojump_clock: MockClock,
+) -> None:
+    script = by_prompt(silent=stuck_in("prefill"), live=stuck_in("decode"))
+    async with serving(script, first_token_timeout_s=5, idle_timeout_s=5) as server:
+        async with server.chat("silent") as exchange:
+            await exchange.read()
+        await trio.sleep(1)
+        for prompt, status in (("", "degraded"), ("live", "ready")):
+            async with server.chat(prompt or "silent") as exchange:
+                await wait_all_tasks_blocked()
+                async with server.request("GET", "/readyz") as probe:
+                    assert (await probe.json())["status"] == status
+                if prompt:  # that it falls silent later is another matter
+                    assert b'"code":"upstream_timeout"' in await exchange.read()
+        async with server.request("GET", "/readyz") as probe:
+            assert (await probe.json())["status"] == "ready"
 
 
 async def test_a_draining_server_is_not_ready_and_takes_no_prompt(

@@ -3,6 +3,8 @@
 import signal
 import socket
 import ssl
+import subprocess
+import time
 from functools import partial
 from pathlib import Path
 
@@ -10,9 +12,17 @@ import httpx
 import pytest
 import trio
 import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from tests.end_to_end.client import Exchange, prompt
 from tests.end_to_end.faults.raw_clients import (
+    WINDOW,
+    H2Client,
     body_of,
     connect,
     post,
@@ -20,7 +30,7 @@ from tests.end_to_end.faults.raw_clients import (
     read_until_closed,
 )
 from tests.end_to_end.processes import KEY, Sim
-from tests.end_to_end.serving import refusal, serving
+from tests.end_to_end.serving import command, environment, refusal, serving
 
 ENDLESS = "sim?tps=20&tokens=100000"
 FLOOD = "sim?tps=0&tokens=1000000"
@@ -39,7 +49,7 @@ async def test_it_accepts_when_it_says_so_and_answers(tmp_path: Path) -> None:
 
 async def test_a_first_signal_gives_a_grace_and_a_second_ends_it(tmp_path: Path, sim: Sim) -> None:
     upstream = sim.upstream("openai")
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         with serving(tmp_path, "--port", "0", "--upstream", upstream) as server:
             async with trio.open_nursery() as nursery:
                 exchange = Exchange()
@@ -115,16 +125,72 @@ def test_a_taken_port_is_a_sentence(tmp_path: Path) -> None:
     ("options", "said"),
     [
         (["--port", "http"], "JARVIS_PORT"),
-        (["--host", "no.such.host.invalid"], "cannot listen"),
+        (["--host", "not a host"], "choose another with --host"),
+        (["--host", "192.0.2.1"], "choose another with --host"),
         (["--certfile", "nowhere.pem"], "needs both"),
         (["--certfile", "nowhere.pem", "--keyfile", "nowhere.pem"], "nowhere.pem"),
         (["--unix-socket", "/no/such/folder/s"], "cannot listen on /no/such/folder/s"),
+        (["--unix-socket", "/dev/null"], "cannot listen on /dev/null: it is there, and no socket"),
+        (["--unix-socket", "/dev/null/s"], "cannot listen on /dev/null/s: Not a directory"),
         (["--upstream", "llama"], "JARVIS_UPSTREAM"),
         (["--http3"], "HTTP/3 needs TLS"),
     ],
 )
 def test_what_cannot_be_used_is_a_sentence(options: list[str], said: str) -> None:
     assert said in refusal(*options)
+
+
+def test_a_key_with_a_passphrase_is_a_sentence_and_nobody_is_asked_for_it(tmp_path: Path) -> None:
+    issued = trustme.CA().issue_cert("localhost")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    issued.cert_chain_pems[0].write_to_path(certificate)
+    loaded = load_pem_private_key(issued.private_key_pem.bytes(), None)
+    secret = BestAvailableEncryption(b"secret")
+    key.write_bytes(loaded.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, secret))
+    said = refusal("--certfile", str(certificate), "--keyfile", str(key))
+    assert "a key with a passphrase cannot be used" in said
+
+
+async def test_every_http2_stream_is_ended_at_a_shutdown(tmp_path: Path, sim: Sim) -> None:
+    """The connection closes behind the last of them, not before."""
+    options = ("--port", "0", "--upstream", sim.upstream("openai"))
+    streams = 20
+    with (
+        serving(tmp_path, *options, graceful_timeout_s="1") as server,
+        connect(server) as sock,
+    ):
+        client = H2Client(sock, stream_window=WINDOW)
+        numbers = [client.post(body_of("x", model=ENDLESS), f"h2-{n}") for n in range(streams)]
+        server.wait_for_log("first_event", count=streams)
+        server.process.terminate()
+        while client.ended != set(numbers):
+            client.read_once()
+        for number in numbers:
+            assert b'"code":"server_shutdown"' in client.data[number]
+            assert client.data[number].endswith(b"data: [DONE]\n\n")
+        assert await trio.to_thread.run_sync(server.process.wait, SOON) == 0
+
+
+def test_a_signal_that_comes_too_early_or_too_late_ends_nothing(tmp_path: Path) -> None:
+    """SIGUSR1 asks what the server is doing, also when nobody answers any more."""
+    with serving(tmp_path, "--port", "0") as server:
+        server.process.terminate()
+        while server.process.poll() is None:
+            server.process.send_signal(signal.SIGUSR1)
+            time.sleep(0.001)
+
+
+def test_the_example_it_prints_has_no_key_that_would_be_refused(tmp_path: Path) -> None:
+    """The one that anybody may read in a log is not printed either."""
+    for keys, shown in ({}, "devkey"), ({"api_keys": "mine"}, "YOUR-KEY"):
+        process = subprocess.Popen(
+            command("--port", "0"), env=environment(**keys), stdout=subprocess.PIPE, text=True
+        )
+        with process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            assert f"Bearer {shown}'" in process.stdout.readline()
+            process.terminate()
 
 
 def test_a_unix_socket(tmp_path: Path) -> None:

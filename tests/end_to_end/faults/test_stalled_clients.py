@@ -157,6 +157,31 @@ def test_one_stalled_http2_stream_leaves_its_siblings_alone(
         assert b"[DONE]" in client.data[later]
 
 
+def test_a_refusal_that_is_not_taken_is_given_up(tls_server: Server, authority: trustme.CA) -> None:
+    """No view ever sees this request, but its answer is watched like any other."""
+    with connect(tls_server, context(authority, "h2")) as sock:
+        sock.settimeout(10)
+        client = H2Client(sock, stream_window=0)
+        unreadable = [
+            (":method", "GET"),
+            (":path", "http://[/x"),
+            (":scheme", "https"),
+            (":authority", "localhost"),
+        ]
+        refused = client.open(unreadable)
+        client.send(refused, b"", end_stream=True)
+        while refused not in client.reset:
+            client.read_once()
+        assert client.data[refused] == b""
+        read_on = client.open(unreadable)
+        client.send(read_on, b"", end_stream=True)
+        client.widen(read_on, 65_535)
+        while read_on not in client.ended:
+            client.read_once()
+        assert json.loads(client.data[read_on])["error"]["code"] == "invalid_request"
+    tls_server.wait_until_idle()
+
+
 async def test_a_stalled_client_delays_no_prompt_of_its_session(
     server: Server, door: Server, sim: Sim
 ) -> None:
