@@ -11,7 +11,10 @@ from jarvis_trio.wire.sse import SSEDecoder, SSEEvent
 
 
 class Answer(Struct):
-    """``events`` counts those of a stream. ``fault`` says what cannot be read, None if all can."""
+    """``events`` counts those of a stream. ``fault`` says what cannot be read, None if all can.
+
+    ``is_left`` says that it was given up before its end, whoever is to blame.
+    """
 
     status: int
     text: str = ""
@@ -19,6 +22,7 @@ class Answer(Struct):
     error: str | None = None
     is_done: bool = False
     is_cut: bool = False
+    is_left: bool = False
     events: int = 0
     fault: str | None = None
 
@@ -47,7 +51,7 @@ class Answer(Struct):
         if self.status == 200:
             words.append("[DONE]" if self.is_done else "no [DONE]")
         if self.is_cut:
-            words.append("cut off")
+            words.append("no end" if self.is_left else "cut off")
         if self.fault is not None:
             words.append(self.fault)
         return ", ".join(words)
@@ -55,7 +59,7 @@ class Answer(Struct):
 
 def read_answer(call: Call) -> Answer:
     """Read what has come so far."""
-    answer = Answer(call.status, is_cut=not call.is_whole)
+    answer = Answer(call.status, is_cut=not call.is_whole, is_left=call.ended_ns is None)
     try:
         if "event-stream" in call.headers.get("content-type", ""):
             decoder = SSEDecoder()

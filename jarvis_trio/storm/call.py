@@ -28,7 +28,7 @@ _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
 class Call:
-    """A request that has been sent.
+    """A request that is sent at ``sent_ns``.
 
     ``pieces`` are the body's reads, each its time and its length. ``is_whole`` says that the
     message came to its own end: a chunk of length 0, or its promised length.
@@ -158,9 +158,10 @@ async def calling(target: Target, request: Request) -> AsyncIterator[Call]:
     """
     stream, sock = await _connect(target, request.receive_buffer)
     with sock:
+        call = Call(stream, sock)
         with suppress(trio.BrokenResourceError):  # it may have answered already, and closed
             await stream.send_all(request.encode(target))
-        yield Call(stream, sock)
+        yield call
 
 
 async def _connect(

@@ -13,7 +13,7 @@ from jarvis_trio.storm.answer import read_answer
 from jarvis_trio.storm.call import Request, calling
 from jarvis_trio.storm.lag import TOO_LATE_MS, LoopLag
 from jarvis_trio.storm.scenarios import Scenario
-from jarvis_trio.storm.stage import Abilities, Stage, StormOptions
+from jarvis_trio.storm.stage import BRIEF, Abilities, Stage, StormOptions
 from jarvis_trio.storm.target import Target
 from jarvis_trio.storm.trial import NotApplicableError, Trial
 from jarvis_trio.storm.witness import Witness, WitnessError
@@ -94,7 +94,7 @@ async def _see_that_it_lives(stage: Stage, trial: Trial) -> None:
     """Ask something simple: a server that hangs after a scenario has failed it."""
     sentence = "afterwards, the server answers a prompt"
     with trio.move_on_after(stage.options.patience_seconds):
-        answer = await stage.ask()
+        answer = await stage.ask(BRIEF)
         trial.expect(sentence, answer.is_complete, answer)
         return
     trial.expect(sentence, False, f"nothing for {stage.options.patience_seconds:g} s")
@@ -134,6 +134,11 @@ async def _try_one_prompt(stage: Stage) -> None:
     if not answer.is_complete:
         said = f": {bytes(call.body[:200]).decode('utf-8', 'replace')}" if answer.error else ""
         raise ConfigError(f"{stage.target.url} does not answer a simple prompt ({answer}){said}")
+    if stage.has_witness and not (await stage.witness.stats()).requests:
+        raise ConfigError(
+            f"the prompts of {stage.target.url} do not arrive at {stage.witness.target.url}: "
+            "have it ask there"
+        )
     stage.abilities.has_sessions = call.headers.get("x-session-id") == session
 
 

@@ -1,8 +1,9 @@
 """What every scenario plays on: the server under test, its witness, and how to ask it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from itertools import count
+from typing import Any
 
 import msgspec
 import trio
@@ -17,6 +18,13 @@ from jarvis_trio.storm.witness import Witness
 
 GOOD = "sim?tps=50&tokens=20"
 """A short, good answer of the mock upstream: 0.4 s."""
+
+BRIEF_TOKENS = 10
+BRIEF = f"sim?tps=200&tokens={BRIEF_TOKENS}"
+"""A good answer of 0.05 s, where there are many of them."""
+
+MOST_TOKENS = {GOOD: 20, BRIEF: BRIEF_TOKENS}
+"""What a model server that is not ours is asked for instead."""
 
 LONG = "sim?tps=50&tokens=100000"
 """One that nobody reads to its end."""
@@ -82,34 +90,47 @@ class Stage:
         """Return a name that no other prompt or session has."""
         return f"{what}-{self.options.seed}-{next(self._numbers)}"
 
+    def new_session(self) -> str | None:
+        """Return the name of a new session, or None where the server has none."""
+        return self.new_name("session") if self.abilities.has_sessions else None
+
+    async def script(self, marker: str, behaviour: str) -> None:
+        """Have the upstream, where it is ours, do what ``behaviour`` says for that prompt."""
+        if self._witness is not None:
+            await self._witness.script(behaviour, marker)
+
     @asynccontextmanager
-    async def asking(
+    async def asking(  # noqa: PLR0913 - what prompts of different scenarios differ in
         self,
-        behaviour: str = GOOD,
+        behaviour: str | None = GOOD,
         *,
         marker: str | None = None,
         session: str | None = None,
         stream: bool = True,
+        headers: Mapping[str, str] | None = None,
         receive_buffer: int | None = None,
     ) -> AsyncIterator[Call]:
         """Send a prompt; the upstream, where it is ours, does what ``behaviour`` says.
 
-        Leaving the block closes the connection.
+        ``behaviour`` None leaves it at what was scripted for the marker. Leaving the block closes
+        the connection.
         """
         marker = marker or self.new_name("prompt")
-        if self._witness is not None:
-            await self._witness.script(behaviour, marker)
+        if behaviour is not None:
+            await self.script(marker, behaviour)
         prompt = f"Tell me a long story about the sea. marker:{marker}"
-        body = {
+        body: dict[str, Any] = {
             "model": self.options.model or self.abilities.models[0],
             "messages": [{"role": "user", "content": prompt}],
             "stream": stream,
         }
+        if self._witness is None and behaviour in MOST_TOKENS:
+            body["max_tokens"] = MOST_TOKENS[behaviour]
         request = Request(
             "POST",
             f"{self.target.path}/chat/completions",
             msgspec.json.encode(body),
-            {} if session is None else {"X-Session-Id": session},
+            ({} if session is None else {"X-Session-Id": session}) | dict(headers or {}),
             receive_buffer,
         )
         async with calling(self.target, request) as call:
@@ -131,7 +152,7 @@ class Stage:
     async def is_all_closed(self) -> bool:
         """Wait until nothing is open at the upstream; say whether that came in time."""
         with trio.move_on_after(self.options.patience_seconds):
-            while (await self.witness.stats()).open:
+            while (await self.witness.stats()).open:  # noqa: ASYNC110 - in another process
                 await trio.sleep(0.02)
             return True
         return False

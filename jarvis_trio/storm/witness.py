@@ -4,7 +4,7 @@ It is ``jarvis-trio sim``, and the server under test is pointed at it. A prompt 
 ``marker:NAME`` is known there by that name, and does what was scripted for it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -40,6 +40,11 @@ class Exchange(Struct, frozen=True):
     faulted_ns: int | None
     tokens_sent: int
     tokens_after_close: int
+
+    @property
+    def is_open(self) -> bool:
+        """It has not ended in any way."""
+        return self.closed_ns is None and self.finished_ns is None and self.faulted_ns is None
 
 
 class Stats(Struct, frozen=True):
@@ -77,6 +82,15 @@ class Witness:
     async def stats(self) -> Stats:
         """Return the counts."""
         return msgspec.json.decode(await self._ask("GET", "/sim/stats"), type=Stats)
+
+    async def most_at_once(self, markers: Collection[str]) -> int:
+        """Return how many of these prompts were open at the same time, at most."""
+        at_once = most = 0
+        for event in await self.events():
+            if event.marker in markers and event.kind != "first_byte":
+                at_once += 1 if event.kind == "arrival" else -1
+                most = max(most, at_once)
+        return most
 
     async def wait_for(self, marker: str, kind: Kind) -> Seen:
         """Wait until the upstream has come so far with that request. Callers bound it in time."""

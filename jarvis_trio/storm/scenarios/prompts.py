@@ -1,67 +1,142 @@
 """Prompts on the heels of prompts."""
 
-from functools import partial
+from itertools import pairwise
 
 import trio
 
 from jarvis_trio.storm.answer import Answer, read_answer
 from jarvis_trio.storm.call import Call
+from jarvis_trio.storm.conversation import Conversation
 from jarvis_trio.storm.scenarios import Scenario
-from jarvis_trio.storm.stage import GOOD, LONG, Stage
+from jarvis_trio.storm.sim.shapes import text_of
+from jarvis_trio.storm.stage import BRIEF, BRIEF_TOKENS, GOOD, LONG, Stage
 from jarvis_trio.storm.trial import Trial
+from jarvis_trio.storm.witness import Exchange
+
+TEN = 10
 
 
 async def play_rapid(stage: Stage, trial: Trial) -> None:
     """Send prompts faster than they are answered; only the last may be answered."""
-    session = stage.new_name("session") if stage.abilities.has_sessions else None
-    markers = [stage.new_name("rapid") for _ in range(stage.options.prompts)]
-    answers: dict[str, Answer] = {}
-    last_call: Call | None = None
-
-    async def ask(marker: str, behaviour: str, leave: trio.Event) -> None:
-        nonlocal last_call
-        async with stage.asking(behaviour, marker=marker, session=session) as call:
-            last_call = call
-            if session is not None or marker == markers[-1]:
-                await call.rest()
-            else:
-                async with trio.open_nursery() as reading:
-                    reading.start_soon(call.rest)
-                    await leave.wait()
-                    reading.cancel_scope.cancel(reason="the next prompt is typed")
-                call.leave()
-            answers[marker] = read_answer(call)
-
-    with trio.move_on_after(stage.options.patience_seconds + 1) as patience:
+    markers = [stage.new_name("rapid") for _ in range(max(2, stage.options.prompts))]
+    for marker in markers[:-1]:
+        await stage.script(marker, LONG)
+    await stage.script(markers[-1], GOOD)
+    with trio.CancelScope() as patience:
         async with trio.open_nursery() as nursery:
-            leave = trio.Event()
-            for marker in markers:
-                leave.set()
-                leave = trio.Event()
-                behaviour = GOOD if marker == markers[-1] else LONG
-                nursery.start_soon(partial(ask, marker, behaviour, leave))
+            conversation = Conversation(stage, nursery)
+            for marker in markers[:-1]:
+                conversation.type(marker)
                 await trio.sleep(stage.options.gap_seconds)
-    trial.expect("every prompt comes to an end", not patience.cancelled_caught)
-    last = answers.get(markers[-1])
-    trial.expect("the last prompt is answered in full", bool(last and last.is_complete), last or "")
-    if session is None:
+            # Prompts that arrive together have no order: the last has to be the last.
+            with trio.move_on_after(stage.options.patience_seconds):
+                await conversation.wait_for_head(markers[-2])
+            conversation.type(markers[-1])
+            patience.deadline = trio.current_time() + stage.options.patience_seconds
+    _judge_answers(stage, trial, conversation, markers)
+    if stage.has_witness:
+        await _judge_upstream(stage, trial, conversation, markers)
+
+
+def _judge_answers(
+    stage: Stage, trial: Trial, conversation: Conversation, markers: list[str]
+) -> None:
+    answers = {marker: read_answer(call) for marker, call in conversation.calls.items()}
+    hang = len(markers) - len(conversation.ended)
+    waited = (
+        f"{hang} of {len(markers)} had none {stage.options.patience_seconds:g} s after the last"
+    )
+    trial.expect("every prompt comes to an end", not hang, waited if hang else f"{len(markers)}")
+    last = answers.get(markers[-1], Answer(0))
+    trial.expect("the last prompt is answered in full", last.is_complete, last)
+    if conversation.session is None:
         trial.note("no sessions: each prompt's client left before the next prompt")
     else:
-        endings = [answers[marker] for marker in markers[:-1] if marker in answers]
-        dishonest = [str(answer) for answer in endings if not answer.is_honest]
-        trial.expect("the others end with an error that says so", not dishonest, dishonest[:3])
-        complete = sum(answer.is_complete for answer in endings)
-        trial.expect("none of the others is answered in full", complete == 0, f"{complete} were")
-    if last_call is not None and last_call.first_text_ns is not None:
-        trial.measure(
-            "last prompt to its first text", [last_call.first_text_ns - last_call.sent_ns]
+        others = [answers[marker] for marker in markers[:-1] if marker in conversation.ended]
+        dishonest = [str(answer) for answer in others if not answer.is_honest]
+        trial.expect(
+            "the others end with an error that says so", not dishonest, "; ".join(dishonest[:3])
         )
-    if stage.has_witness:
-        stats = await stage.witness.stats()
+        complete = sum(answer.is_complete for answer in others)
+        trial.expect("none of the others is answered in full", complete == 0, f"{complete} were")
+    last_call = conversation.calls.get(markers[-1])
+    trial.measure("last prompt to its first text", _times_to_first_text([last_call]))
+
+
+async def _judge_upstream(
+    stage: Stage, trial: Trial, conversation: Conversation, markers: list[str]
+) -> None:
+    await stage.is_all_closed()
+    seen = (await stage.witness.stats()).by_marker
+    exchanges = [exchange for marker in markers for exchange in seen.get(marker, ())]
+    still = sum(exchange.is_open for exchange in exchanges)
+    trial.expect(
+        "nothing stays open at the model server",
+        still == 0,
+        f"{still} of {len(exchanges)} that it was asked",
+    )
+    if conversation.session is not None:
+        most = await stage.witness.most_at_once(markers)
         at_once = "the model server never has two of the session at once"
-        if session is not None:
-            trial.expect(at_once, stats.max_open <= 1, f"at most {stats.max_open}")
+        trial.expect(at_once, most <= 1, f"at most {most}")
+    name = "departure" if conversation.session is None else "next prompt"
+    trial.measure(f"{name} to the close at the model server", _closes(conversation, markers, seen))
+
+
+def _closes(
+    conversation: Conversation, markers: list[str], seen: dict[str, list[Exchange]]
+) -> list[int]:
+    """Return how long after its end was due each prompt was closed at the model server."""
+    times = []
+    for marker, following in pairwise(markers):
+        if (call := conversation.calls.get(following)) is None:
+            continue
+        due = call.sent_ns if conversation.session else conversation.calls[marker].left_ns
+        closed = [exchange.closed_ns for exchange in seen.get(marker, ())]
+        # What closed before was closed by a prompt that overtook the following one.
+        times += [end - due for end in closed if due is not None and end is not None and end > due]
+    return times
+
+
+async def play_ten_in_a_row(stage: Stage, trial: Trial) -> None:
+    """Ask ten times in one session, each time waiting for the answer."""
+    session = stage.new_session()
+    calls: list[Call] = []
+    answers: list[Answer] = []
+    for _ in range(TEN):
+        answer = Answer(0)
+        with trio.move_on_after(stage.options.patience_seconds) as patience:
+            async with stage.asking(BRIEF, session=session) as call:
+                calls.append(call)
+                await call.rest()
+            answer = read_answer(call)
+        answers.append(answer)
+        if not answer.is_complete:
+            break
+    number = len(answers)
+    hangs = f"number {number} was not answered within {stage.options.patience_seconds:g} s"
+    trial.expect(
+        "none of them hangs", not patience.cancelled_caught, "" if answer.status else hangs
+    )
+    complete = sum(answer.is_complete for answer in answers)
+    seen = f"{complete} of {TEN}" + ("" if answer.is_complete else f"; number {number}: {answer}")
+    trial.expect("each prompt is answered in full before the next", complete == TEN, seen)
+    trial.measure("prompt to its first text", _times_to_first_text(calls))
+    if session is None:
+        trial.note("no sessions: ten prompts on ten connections")
+    if stage.has_witness:
+        whole = text_of(BRIEF_TOKENS)
+        lossy = sum(answer.text != whole for answer in answers if answer.is_complete)
+        trial.expect("each answer is what the model server said", lossy == 0, f"{lossy} are not")
         trial.expect("nothing stays open at the model server", await stage.is_all_closed())
+
+
+def _times_to_first_text(calls: list[Call | None] | list[Call]) -> list[int]:
+    return [
+        call.first_text_ns - call.sent_ns
+        for call in calls
+        if call is not None and call.first_text_ns is not None
+    ]
 
 
 RAPID = Scenario(
@@ -69,4 +144,10 @@ RAPID = Scenario(
     "A new prompt ends the answer before it, honestly, and is answered itself; the model server "
     "never works for two prompts of one conversation at once.",
     play_rapid,
+)
+
+TEN_IN_A_ROW = Scenario(
+    "ten-in-a-row",
+    "Ten prompts, one after the other in one conversation, are all answered in full.",
+    play_ten_in_a_row,
 )

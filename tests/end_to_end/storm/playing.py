@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -60,7 +60,17 @@ def play(
     options: StormOptions = SHORT,
 ) -> Trial:
     """Play one scenario and return what it found."""
+    (trial,) = play_all([scenario], server, sim, options)
+    return trial
+
+
+def play_all(
+    scenarios: Iterable[Scenario],
+    server: Server | Target,
+    sim: Sim | None,
+    options: StormOptions = SHORT,
+) -> list[Trial]:
+    """Play scenarios one after the other and return what each found."""
     target = server if isinstance(server, Target) else read_target(server.url, "devkey")
     witness = None if sim is None else read_target(sim.url)
-    (trial,) = trio.run(run_storm, target, witness, options, [scenario], Silent())
-    return trial
+    return trio.run(run_storm, target, witness, options, scenarios, Silent())

@@ -2,32 +2,129 @@
 
 from pathlib import Path
 
-from jarvis_trio.storm.scenarios.prompts import RAPID
+import pytest
+from msgspec.structs import replace
+
+from jarvis_trio.storm.scenarios import Scenario
+from jarvis_trio.storm.scenarios.busy import BUSY
+from jarvis_trio.storm.scenarios.neighbours import TWO_SESSIONS
+from jarvis_trio.storm.scenarios.prompts import RAPID, TEN_IN_A_ROW
+from jarvis_trio.storm.scenarios.stop import STOP
 from jarvis_trio.storm.target import read_target
-from jarvis_trio.storm.trial import Verdict
-from tests.end_to_end.processes import Sim
+from jarvis_trio.storm.trial import Trial, Verdict
+from tests.end_to_end.processes import Server, Sim
 from tests.end_to_end.serving import serving
-from tests.end_to_end.storm.playing import SETTINGS, broken, play
+from tests.end_to_end.storm.playing import SETTINGS, SHORT, broken, play, play_all
+
+ALL = [RAPID, TEN_IN_A_ROW, TWO_SESSIONS, STOP, BUSY]
+FEW_PLACES = {"upstream_concurrency": "1", "max_queue": "1"}
+FEW = replace(SHORT, sessions=8, patience_seconds=2)
+FREE = "the model server is free of an answer in the middle when its stop is answered"
+UNDERSTOOD = "a busy session refuses in a way that clients understand"
 
 
-def test_ours_passes(tmp_path: Path, sim: Sim) -> None:
+def failures(trials: list[Trial]) -> dict[str, list[str]]:
+    """Return what did not hold, by scenario."""
+    return {
+        trial.scenario: [finding.sentence for finding in trial.findings if not finding.holds]
+        for trial in trials
+        if trial.verdict is Verdict.FAIL
+    }
+
+
+def test_ours_passes_and_has_no_stop_route_yet(tmp_path: Path, sim: Sim) -> None:
     options = ("--port", "0", "--upstream", sim.upstream("openai"))
     with serving(tmp_path, *options, **SETTINGS) as server:
-        trial = play(RAPID, server, sim)
-        assert trial.verdict is Verdict.PASS, trial.evidence
+        trials = play_all(ALL, server, sim)
+    assert not failures(trials), [trial.evidence for trial in trials]
+    stop = trials[3]
+    assert stop.verdict is Verdict.NOT_APPLICABLE
+    assert stop.missing == "no stop route (HTTP 404 at POST /sessions/…/cancel)"
+    names = {latency.name for trial in trials for latency in trial.latencies}
+    assert "next prompt to the close at the model server" in names
 
 
 def test_a_server_without_sessions_is_judged_by_departures(sim: Sim) -> None:
-    trial = play(RAPID, read_target(sim.url), sim)
+    trials = play_all(ALL, read_target(sim.url), sim)
+    assert not failures(trials), [trial.evidence for trial in trials]
+    for trial in trials:
+        assert "no sessions" in " ".join(trial.evidence), trial.evidence
+
+
+def test_without_a_witness_what_a_client_sees_is_judged(simulated_server: Server) -> None:
+    trials = play_all(ALL, simulated_server, None)
+    assert [trial.verdict for trial in trials] == [
+        Verdict.PASS,
+        Verdict.PASS,
+        Verdict.NOT_APPLICABLE,
+        Verdict.NOT_APPLICABLE,
+        Verdict.PASS,
+    ], [trial.evidence for trial in trials]
+
+
+def test_ours_with_few_places_refuses_and_answers_who_comes_back(tmp_path: Path, sim: Sim) -> None:
+    options = ("--port", "0", "--upstream", sim.upstream("openai"))
+    with serving(tmp_path, *options, **SETTINGS, **FEW_PLACES) as server:
+        trial = play(BUSY, server, sim, FEW)
     assert trial.verdict is Verdict.PASS, trial.evidence
-    assert any("no sessions" in note for note in trial.notes)
+    assert "with HTTP 429" in trial.evidence[0]
 
 
-def test_rapid_fails_a_server_that_answers_two_prompts_of_a_session_at_once(
-    tmp_path: Path, sim: Sim
+@pytest.mark.parametrize(
+    ("what", "scenario", "sentence"),
+    [
+        ("answers_two_at_once", RAPID, "the model server never has two of the session at once"),
+        ("never_ends_superseded", RAPID, "every prompt comes to an end"),
+        ("loses_who_supersedes", RAPID, "the last prompt is answered in full"),
+        ("keeps_the_session", TEN_IN_A_ROW, "none of them hangs"),
+        ("mixes_sessions", TWO_SESSIONS, "B's text is the same as without A"),
+        ("blocks_when_superseded", TWO_SESSIONS, "B is not held up by what happens to A"),
+        ("stops_only_the_page", STOP, FREE),
+        (
+            "stops_without_a_word",
+            STOP,
+            "an answer in the middle ends with a word when it is stopped",
+        ),
+        ("rejects_and_lets_retry", BUSY, UNDERSTOOD),
+        ("rejects_both", BUSY, "and its live answer goes on"),
+    ],
+)
+def test_a_broken_server_fails_the_scenario_that_looks_at_it_and_no_other(
+    tmp_path: Path, sim: Sim, what: str, scenario: Scenario, sentence: str
 ) -> None:
-    with broken(tmp_path, sim, "answers_two_at_once") as server:
-        trial = play(RAPID, server, sim)
-    assert trial.verdict is Verdict.FAIL
-    failed = [finding.sentence for finding in trial.findings if not finding.holds]
-    assert "the model server never has two of the session at once" in failed
+    with broken(tmp_path, sim, what) as server:
+        failed = failures(play_all(ALL, server, sim, FEW))
+    assert failed.keys() == {scenario.name}, failed
+    assert sentence in failed[scenario.name]
+
+
+@pytest.mark.parametrize(
+    ("what", "sentence"),
+    [
+        (
+            "refuses_without_a_time",
+            "who is not answered is refused in a way that clients understand",
+        ),
+        ("keeps_refused_places", "who asks again when told to is answered in the end"),
+    ],
+)
+def test_a_server_that_breaks_when_it_is_full_fails_busy_and_no_other(
+    tmp_path: Path, sim: Sim, what: str, sentence: str
+) -> None:
+    with broken(tmp_path, sim, what, **FEW_PLACES) as server:
+        failed = failures(play_all(ALL, server, sim, FEW))
+    assert failed.keys() == {BUSY.name}, failed
+    assert sentence in failed[BUSY.name]
+
+
+def test_a_server_with_a_stop_route_passes(tmp_path: Path, sim: Sim) -> None:
+    with broken(tmp_path, sim, "with_stop_route") as server:
+        trial = play(STOP, server, sim, FEW)
+    assert trial.verdict is Verdict.PASS, trial.evidence
+
+
+def test_a_server_that_rejects_passes(tmp_path: Path, sim: Sim) -> None:
+    with broken(tmp_path, sim, "with_reject") as server:
+        trial = play(BUSY, server, sim, FEW)
+    assert trial.verdict is Verdict.PASS, trial.evidence
+    assert UNDERSTOOD in " ".join(trial.evidence)
