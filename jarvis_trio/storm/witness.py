@@ -41,6 +41,11 @@ class Exchange(Struct, frozen=True):
     tokens_sent: int
     tokens_after_close: int
 
+    @property
+    def is_over(self) -> bool:
+        """It has ended, in whichever way."""
+        return not (self.closed_ns is self.finished_ns is self.faulted_ns is None)
+
 
 class Stats(Struct, frozen=True):
     """What the upstream has counted since it last forgot."""
@@ -50,6 +55,14 @@ class Stats(Struct, frozen=True):
     requests: int
     tokens: int
     by_marker: dict[str, list[Exchange]]
+
+    def of(self, marker: str) -> list[Exchange]:
+        """Return the requests of that prompt, oldest first; more than one were retries."""
+        return self.by_marker.get(marker, [])
+
+    def tokens_of(self, marker: str) -> int:
+        """Return how many tokens were made for that prompt."""
+        return sum(exchange.tokens_sent for exchange in self.of(marker))
 
 
 class _Events(Struct):
