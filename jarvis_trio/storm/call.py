@@ -20,6 +20,8 @@ from msgspec import Struct
 from jarvis_trio.storm.target import Target
 
 READ_BYTES: Final = 64 * 1024
+CONNECT_SECONDS: Final = 10.0
+HURRIED_BUFFER_BYTES: Final = 1024 * 1024
 TEXT: Final = re.compile(rb'"(?:content|reasoning_content|reasoning)" ?: ?"[^"]')
 """The first piece of text in a stream; the role chunk's content is empty or null."""
 
@@ -67,12 +69,12 @@ class Call:
         while await self.read():
             pass
 
-    async def read(self) -> bool:
+    async def read(self, most: int = READ_BYTES) -> bool:
         """Wait for one read; False when there is no more."""
         if self.ended_ns is not None:
             return False
         try:
-            data = await self._stream.receive_some(READ_BYTES)
+            data = await self._stream.receive_some(most)
         except (trio.BrokenResourceError, ssl.SSLError):
             self.was_reset = True
             data = b""
@@ -82,6 +84,10 @@ class Call:
         if not data or self.is_whole:
             self.ended_ns = monotonic_ns()
         return self.ended_ns is None
+
+    def hurry(self) -> None:
+        """Let the kernel take much from now on, whatever ``receive_buffer`` was."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, HURRIED_BUFFER_BYTES)
 
     def leave(self) -> None:
         """Close the connection, at once."""
@@ -156,7 +162,10 @@ async def calling(target: Target, request: Request) -> AsyncIterator[Call]:
     Resources: leaving the block closes the connection. Errors: OSError or trio.BrokenResourceError
     when there is no connection to be had.
     """
-    stream, sock = await _connect(target, request.receive_buffer)
+    with trio.move_on_after(CONNECT_SECONDS) as patience:
+        stream, sock = await _connect(target, request.receive_buffer)
+    if patience.cancelled_caught:
+        raise TimeoutError(f"no connection within {CONNECT_SECONDS:g} s")
     with sock:
         call = Call(stream, sock)
         with suppress(trio.BrokenResourceError):  # it may have answered already, and closed

@@ -56,6 +56,14 @@ class Stats(Struct, frozen=True):
     tokens: int
     by_marker: dict[str, list[Exchange]]
 
+    def of(self, marker: str) -> list[Exchange]:
+        """Return the requests of that prompt, oldest first; more than one were retries."""
+        return self.by_marker.get(marker, [])
+
+    def tokens_of(self, marker: str) -> int:
+        """Return how many tokens were made for that prompt."""
+        return sum(exchange.tokens_sent for exchange in self.of(marker))
+
 
 class _Events(Struct):
     events: list[Seen]

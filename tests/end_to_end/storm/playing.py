@@ -18,6 +18,8 @@ from tests.end_to_end.serving import environment
 
 SHORT = StormOptions(sessions=20, prompts=8, gap_seconds=0.02, patience_seconds=5)
 
+IMPATIENT = StormOptions(gap_seconds=0.02, patience_seconds=3)
+"""For scenarios that wait in vain."""
 
 SETTINGS = {"write_stall_timeout_s": "1", "graceful_timeout_s": "1"}
 
@@ -38,7 +40,7 @@ def broken(tmp_path: Path, sim: Sim, what: str, *options: str, **settings: str) 
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.end_to_end.storm.broken", what, "--port", "0", *options],
         cwd=tmp_path,
-        env=environment(upstream=sim.upstream("openai"), **SETTINGS, **settings),
+        env=environment(upstream=sim.upstream("openai"), **SETTINGS | settings),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -74,3 +76,8 @@ def play_all(
     target = server if isinstance(server, Target) else read_target(server.url, "devkey")
     witness = None if sim is None else read_target(sim.url)
     return trio.run(run_storm, target, witness, options, scenarios, Silent())
+
+
+def failures(trial: Trial) -> list[str]:
+    """Return what a correct server does and this one did not."""
+    return [finding.sentence for finding in trial.findings if not finding.holds]
