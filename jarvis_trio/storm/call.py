@@ -31,7 +31,8 @@ class Call:
     """A request that has been sent.
 
     ``pieces`` are the body's reads, each its time and its length. ``is_whole`` says that the
-    message came to its own end: a chunk of length 0, or its promised length.
+    message came to its own end: a chunk of length 0, or its promised length; ``is_kept`` that the
+    connection is then good for another request.
     """
 
     def __init__(self, stream: trio.abc.Stream, sock: trio.socket.SocketType) -> None:
@@ -44,7 +45,7 @@ class Call:
         self.first_text_ns: int | None = None
         self.left_ns: int | None = None
         self.ended_ns: int | None = None
-        self.is_whole = False
+        self.is_whole = self.is_kept = False
         self.was_reset = False
         self._stream = stream
         self._socket = sock
@@ -82,6 +83,19 @@ class Call:
         if not data or self.is_whole:
             self.ended_ns = monotonic_ns()
         return self.ended_ns is None
+
+    async def is_closed(self) -> bool:
+        """Wait for the server's close behind a whole answer; False if it sends more."""
+        try:
+            return not await self._stream.receive_some(1)
+        except (trio.BrokenResourceError, ssl.SSLError):
+            return True
+
+    async def again(self, target: Target, request: "Request") -> "Call":
+        """Send another request on the connection that a whole answer has left open."""
+        with suppress(trio.BrokenResourceError):  # the server closes it in this moment: no answer
+            await self._stream.send_all(request.encode(target))
+        return Call(self._stream, self._socket)
 
     def leave(self) -> None:
         """Close the connection, at once."""
@@ -126,6 +140,7 @@ class Call:
     def on_message_complete(self) -> None:
         """Take note of the answer's own end."""
         self.is_whole = self.status >= 200
+        self.is_kept = self.is_whole and self._parser.should_keep_alive()
 
 
 class Request(Struct, frozen=True):

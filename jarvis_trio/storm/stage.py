@@ -33,6 +33,8 @@ class StormOptions(Struct, frozen=True):
     model: str | None = None
     patience_seconds: float = 10.0
     """What any one thing that a correct server does may take."""
+    grace_seconds: float = 10.0
+    """How long answers may run on when the server is told to go: its own setting."""
 
 
 class Abilities(Struct):
@@ -73,6 +75,10 @@ class Stage:
         """Say whether the upstream can be watched and scripted."""
         return self._witness is not None
 
+    def need_witness(self) -> None:
+        """Go on only if the upstream is ours. *Errors:* NotApplicableError."""
+        _ = self.witness
+
     def need_sessions(self) -> None:
         """Go on only if there are some. *Errors:* NotApplicableError."""
         if not self.abilities.has_sessions:
@@ -96,6 +102,22 @@ class Stage:
 
         Leaving the block closes the connection.
         """
+        request = await self.prepare(
+            behaviour, marker=marker, session=session, stream=stream, receive_buffer=receive_buffer
+        )
+        async with calling(self.target, request) as call:
+            yield call
+
+    async def prepare(
+        self,
+        behaviour: str = GOOD,
+        *,
+        marker: str | None = None,
+        session: str | None = None,
+        stream: bool = True,
+        receive_buffer: int | None = None,
+    ) -> Request:
+        """Tell the upstream, where it is ours, what to do, and return the prompt's request."""
         marker = marker or self.new_name("prompt")
         if self._witness is not None:
             await self._witness.script(behaviour, marker)
@@ -105,15 +127,13 @@ class Stage:
             "messages": [{"role": "user", "content": prompt}],
             "stream": stream,
         }
-        request = Request(
+        return Request(
             "POST",
             f"{self.target.path}/chat/completions",
             msgspec.json.encode(body),
             {} if session is None else {"X-Session-Id": session},
             receive_buffer,
         )
-        async with calling(self.target, request) as call:
-            yield call
 
     async def ask(
         self,
