@@ -1,5 +1,6 @@
 """What every scenario plays on: the server under test, its witness, and how to ask it."""
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
@@ -61,6 +62,7 @@ class Stage:
         self.abilities = abilities
         self.lag = lag
         self._witness = witness
+        self._run = secrets.token_hex(3)
         self._numbers = count(1)
 
     @property
@@ -85,8 +87,8 @@ class Stage:
             raise NotApplicableError("the server has no sessions (no X-Session-Id came back)")
 
     def new_name(self, what: str) -> str:
-        """Return a name that no other prompt or session has."""
-        return f"{what}-{self.options.seed}-{next(self._numbers)}"
+        """Return a name that no other prompt or session has, of other storms neither."""
+        return f"{what}-{self._run}-{next(self._numbers)}"
 
     @asynccontextmanager
     async def asking(

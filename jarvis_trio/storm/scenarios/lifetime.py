@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic_ns
 from typing import Final
@@ -93,7 +92,8 @@ async def _keep_a_connection(stage: Stage, trial: Trial) -> None:
         with trio.move_on_after(patience / 10 if call.is_kept else patience):
             is_closed = await call.is_closed()
         if is_closed:
-            is_well, fate = call.is_whole, "it was closed"
+            answer = read_answer(call)
+            is_well, fate = answer.is_complete, f"it was closed behind: {answer}"
         elif call.is_kept:
             with trio.move_on_after(patience):
                 next_call = await call.again(stage.target, second)
@@ -105,20 +105,32 @@ async def _keep_a_connection(stage: Stage, trial: Trial) -> None:
     trial.expect("a connection that is kept is good for the next prompt, or closed", is_well, fate)
 
 
-class _Going(Struct):
-    """How a server went; times in ns, None for what has not happened."""
+STREAMS: Final = (LONG, LONG, LONG, SHORT, SHORT)
 
-    answers: dict[int, Answer] = field(default_factory=dict)
+
+class _Reading(Struct):
+    """One answer that is being read when the signal comes."""
+
+    behaviour: str
+    has_text: bool = False
+    answer: Answer | None = None
+    ended_ns: int | None = None
+    begun: trio.Event = field(default_factory=trio.Event)
+    ended: trio.Event = field(default_factory=trio.Event)
+
+
+class _Going(Struct):
+    """How a server went; times in ns, None for what has not happened.
+
+    ``late`` are the answers to prompts that were still taken after the signal.
+    """
+
+    readings: list[_Reading]
     told_ns: int = 0
-    ended_ns: list[int] = field(default_factory=list)
     gone_ns: int | None = None
     refused_ns: int | None = None
+    refused: trio.Event = field(default_factory=trio.Event)
     late: list[Answer] = field(default_factory=list)
-    """Of prompts that were still taken after the signal."""
-
-
-ENDLESS: Final = 3
-STREAMS: Final = (LONG,) * ENDLESS + (SHORT,) * 2
 
 
 async def play_shutdown(stage: Stage, trial: Trial) -> None:
@@ -126,17 +138,17 @@ async def play_shutdown(stage: Stage, trial: Trial) -> None:
     pid, witness = _process(stage), stage.witness
     options = stage.options
     limit = options.grace_seconds + options.patience_seconds
-    going = _Going()
+    going = _Going([_Reading(behaviour) for behaviour in STREAMS])
     async with trio.open_nursery() as nursery:
-        with trio.move_on_after(options.patience_seconds) as patience:
+        with trio.move_on_after(options.patience_seconds):
             marker = stage.new_name("stalled")
             nursery.start_soon(_stall, stage, marker)
             await witness.wait_for(marker, "first_byte")
-            began = [
-                await nursery.start(_read, stage, behaviour, number, going)
-                for number, behaviour in enumerate(STREAMS)
-            ]
-        has_begun = not patience.cancelled_caught and all(began)
+            for reading in going.readings:
+                nursery.start_soon(_read, stage, reading)
+            for reading in going.readings:
+                await reading.begun.wait()
+        has_begun = all(reading.has_text for reading in going.readings)
         if trial.expect("answers begin before the signal", has_begun):
             going.told_ns = monotonic_ns()
             os.kill(pid, signal.SIGTERM)
@@ -144,8 +156,9 @@ async def play_shutdown(stage: Stage, trial: Trial) -> None:
             with trio.move_on_after(limit):
                 await _wait_until_gone(pid)
                 going.gone_ns = monotonic_ns()
-                while len(going.answers) < len(STREAMS) or going.refused_ns is None:
-                    await trio.sleep(LOOK_SECONDS)
+                await going.refused.wait()
+                for reading in going.readings:
+                    await reading.ended.wait()
         nursery.cancel_scope.cancel(reason="the server has gone, or does not")
     if going.told_ns:
         _judge_going(stage, trial, going, limit)
@@ -169,21 +182,14 @@ async def _stall(stage: Stage, marker: str) -> None:
         await trio.sleep_forever()
 
 
-async def _read(
-    stage: Stage,
-    behaviour: str,
-    number: int,
-    going: _Going,
-    *,
-    task_status: trio.TaskStatus[bool] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    """Read one answer to its end; ``started()`` says whether there is text."""
-    async with stage.asking(behaviour) as call:
-        task_status.started(await call.text())
+async def _read(stage: Stage, reading: _Reading) -> None:
+    """Read one answer to its end."""
+    async with stage.asking(reading.behaviour) as call:
+        reading.has_text = await call.text()
+        reading.begun.set()
         await call.rest()
-    going.answers[number] = read_answer(call)
-    if call.ended_ns is not None and behaviour == LONG:
-        going.ended_ns.append(call.ended_ns)
+    reading.answer, reading.ended_ns = read_answer(call), call.ended_ns
+    reading.ended.set()
 
 
 async def _knock(stage: Stage, going: _Going) -> None:
@@ -198,6 +204,7 @@ async def _knock(stage: Stage, going: _Going) -> None:
         going.late.append(answer)
         await trio.sleep(LOOK_SECONDS)
     going.refused_ns = monotonic_ns()
+    going.refused.set()
 
 
 async def _wait_until_gone(pid: int) -> None:
@@ -218,37 +225,33 @@ def _is_gone(pid: int) -> bool:
 
 
 def _judge_going(stage: Stage, trial: Trial, going: _Going, limit: float) -> None:
-    answers = [*going.answers.values(), *going.late]
-    cut = [str(answer) for answer in answers if not answer.is_honest]
-    cut += ["no end"] * (len(STREAMS) - len(going.answers))
+    answers = [*(reading.answer for reading in going.readings), *going.late]
+    cut = [str(each or "no end") for each in answers if not (each and each.is_honest)]
     trial.expect(
         "no answer is cut: each comes to its end, or to an error frame and [DONE]",
         not cut,
-        _some(cut) or _some([str(answer) for answer in answers]),
+        "; ".join(cut or map(str, answers)),
     )
     trial.expect(
         f"the process goes within {limit:g} s, whoever does not read",
         going.gone_ns is not None,
-        f"after {_seconds(going, going.gone_ns)}",
+        _when(going, going.gone_ns),
     )
     patience = stage.options.patience_seconds
     refused = going.refused_ns
     trial.expect(
         f"new prompts come to be refused, or told 503, within {patience:g} s",
         refused is not None and refused - going.told_ns <= patience * 1e9,
-        f"after {_seconds(going, refused)}, {len(going.late)} were still taken",
+        f"{_when(going, refused)}; {len(going.late)} were still taken",
     )
-    trial.measure("signal to an endless answer's end", [t - going.told_ns for t in going.ended_ns])
+    ends_ns = [each.ended_ns - going.told_ns for each in going.readings if each.ended_ns]
+    trial.measure("signal to an answer's end", ends_ns)
     if going.gone_ns is not None:
         trial.measure("signal to the process's end", [going.gone_ns - going.told_ns])
 
 
-def _seconds(going: _Going, then_ns: int | None) -> str:
-    return "never" if then_ns is None else f"{(then_ns - going.told_ns) / 1e9:.2f} s"
-
-
-def _some(words: Sequence[str], most: int = 5) -> str:
-    return "; ".join(words[:most])
+def _when(going: _Going, then_ns: int | None) -> str:
+    return "never" if then_ns is None else f"after {(then_ns - going.told_ns) / 1e9:.2f} s"
 
 
 IDLE = Scenario(
