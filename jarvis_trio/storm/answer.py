@@ -14,12 +14,14 @@ class Answer(Struct):
     """``events`` counts those of a stream. ``fault`` says what cannot be read, None if all can.
 
     ``is_left`` says that it was given up before its end, whoever is to blame.
+    ``message`` is the error's, None where there is none in OpenAI's shape.
     """
 
     status: int
     text: str = ""
     finish_reason: str | None = None
     error: str | None = None
+    message: str | None = None
     is_done: bool = False
     is_cut: bool = False
     is_left: bool = False
@@ -37,6 +39,14 @@ class Answer(Struct):
         if self.status != 200:
             return not self.is_cut
         return self._has_its_end and (self.error is None) == (self.finish_reason is not None)
+
+    @property
+    def looks_whole(self) -> bool:
+        """Whoever reads it takes it for a good answer: nothing says that it is not."""
+        if self.status != 200 or self.fault is not None:
+            return False
+        has_end = self.is_done or not self.is_cut
+        return self.finish_reason is not None or (self.error is None and has_end)
 
     @property
     def _has_its_end(self) -> bool:
@@ -87,6 +97,8 @@ def _take(answer: Answer, value: dict[str, Any]) -> None:
     if (error := value.get("error")) is not None:
         kind = error.get("code") or error.get("type") if isinstance(error, dict) else error
         answer.error = str(kind or "error")
+        if isinstance(error, dict) and isinstance(error.get("message"), str):
+            answer.message = error["message"]
     for choice in value.get("choices") or ():
         said = choice.get("delta") or choice.get("message") or {}
         answer.text += said.get("content") or ""

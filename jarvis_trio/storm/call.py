@@ -33,7 +33,8 @@ class Call:
     """A request that is sent at ``sent_ns``.
 
     ``pieces`` are the body's reads, each its time and its length. ``is_whole`` says that the
-    message came to its own end: a chunk of length 0, or its promised length.
+    message came to its own end: a chunk of length 0, or its promised length; ``is_kept`` that the
+    connection is then good for another request.
     """
 
     def __init__(self, stream: trio.abc.Stream, sock: trio.socket.SocketType) -> None:
@@ -46,7 +47,7 @@ class Call:
         self.first_text_ns: int | None = None
         self.left_ns: int | None = None
         self.ended_ns: int | None = None
-        self.is_whole = False
+        self.is_whole = self.is_kept = False
         self.was_reset = False
         self._stream = stream
         self._socket = sock
@@ -88,6 +89,19 @@ class Call:
     def hurry(self) -> None:
         """Let the kernel take much from now on, whatever ``receive_buffer`` was."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, HURRIED_BUFFER_BYTES)
+
+    async def is_closed(self) -> bool:
+        """Wait for the server's close behind a whole answer; False if it sends more."""
+        try:
+            return not await self._stream.receive_some(1)
+        except (trio.BrokenResourceError, ssl.SSLError):
+            return True
+
+    async def again(self, target: Target, request: "Request") -> "Call":
+        """Send another request on the connection that a whole answer has left open."""
+        with suppress(trio.BrokenResourceError):  # the server closes it in this moment: no answer
+            await self._stream.send_all(request.encode(target))
+        return Call(self._stream, self._socket)
 
     def leave(self) -> None:
         """Close the connection, at once."""
@@ -132,6 +146,7 @@ class Call:
     def on_message_complete(self) -> None:
         """Take note of the answer's own end."""
         self.is_whole = self.status >= 200
+        self.is_kept = self.is_whole and self._parser.should_keep_alive()
 
 
 class Request(Struct, frozen=True):

@@ -49,7 +49,7 @@ async def run_storm(
     scenarios: Iterable[Scenario],
     progress: Progress,
 ) -> list[Trial]:
-    """Play each scenario and return what they found.
+    """Play each scenario and return what they found; those that end the server come last.
 
     Errors: ConfigError, in a sentence, when the server or the mock upstream cannot be used at all.
     """
@@ -61,7 +61,7 @@ async def run_storm(
     trials = []
     async with trio.open_nursery() as nursery:
         nursery.start_soon(lag.run)
-        for scenario in scenarios:
+        for scenario in sorted(scenarios, key=lambda scenario: scenario.ends_server):
             progress.begins(scenario)
             trial = await _play(scenario, stage, witness)
             trials.append(trial)
@@ -78,7 +78,8 @@ async def _play(scenario: Scenario, stage: Stage, witness: Witness | None) -> Tr
         if witness is not None:
             await witness.forget()
         await scenario.play(stage, trial)
-        await _see_that_it_lives(stage, trial)
+        if not scenario.ends_server:
+            await _see_that_it_lives(stage, trial)
     except* NotApplicableError as group:
         trial.missing = str(_first(group))
     except* (OSError, trio.BrokenResourceError, WitnessError) as group:

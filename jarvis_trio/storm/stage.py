@@ -1,5 +1,6 @@
 """What every scenario plays on: the server under test, its witness, and how to ask it."""
 
+import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from itertools import count
@@ -41,6 +42,8 @@ class StormOptions(Struct, frozen=True):
     model: str | None = None
     patience_seconds: float = 10.0
     """What any one thing that a correct server does may take."""
+    grace_seconds: float = 10.0
+    """How long answers may run on when the server is told to go: its own setting."""
 
 
 class Abilities(Struct):
@@ -67,6 +70,7 @@ class Stage:
         self.abilities = abilities
         self.lag = lag
         self._witness = witness
+        self._run = secrets.token_hex(3)
         self._numbers = count(1)
 
     @property
@@ -81,14 +85,18 @@ class Stage:
         """Say whether the upstream can be watched and scripted."""
         return self._witness is not None
 
+    def need_witness(self) -> None:
+        """Go on only if the upstream is ours. *Errors:* NotApplicableError."""
+        _ = self.witness
+
     def need_sessions(self) -> None:
         """Go on only if there are some. *Errors:* NotApplicableError."""
         if not self.abilities.has_sessions:
             raise NotApplicableError("the server has no sessions (no X-Session-Id came back)")
 
     def new_name(self, what: str) -> str:
-        """Return a name that no other prompt or session has."""
-        return f"{what}-{self.options.seed}-{next(self._numbers)}"
+        """Return a name that no other prompt or session has, of other storms neither."""
+        return f"{what}-{self._run}-{next(self._numbers)}"
 
     def new_session(self) -> str | None:
         """Return the name of a new session, or None where the server has none."""
@@ -115,6 +123,28 @@ class Stage:
         ``behaviour`` None leaves it at what was scripted for the marker. Leaving the block closes
         the connection.
         """
+        request = await self.prepare(
+            behaviour,
+            marker=marker,
+            session=session,
+            stream=stream,
+            headers=headers,
+            receive_buffer=receive_buffer,
+        )
+        async with calling(self.target, request) as call:
+            yield call
+
+    async def prepare(  # noqa: PLR0913 - as above
+        self,
+        behaviour: str | None = GOOD,
+        *,
+        marker: str | None = None,
+        session: str | None = None,
+        stream: bool = True,
+        headers: Mapping[str, str] | None = None,
+        receive_buffer: int | None = None,
+    ) -> Request:
+        """Tell the upstream, where it is ours, what to do, and return the prompt's request."""
         marker = marker or self.new_name("prompt")
         if behaviour is not None:
             await self.script(marker, behaviour)
@@ -126,15 +156,13 @@ class Stage:
         }
         if self._witness is None and behaviour in MOST_TOKENS:
             body["max_tokens"] = MOST_TOKENS[behaviour]
-        request = Request(
+        return Request(
             "POST",
             f"{self.target.path}/chat/completions",
             msgspec.json.encode(body),
             ({} if session is None else {"X-Session-Id": session}) | dict(headers or {}),
             receive_buffer,
         )
-        async with calling(self.target, request) as call:
-            yield call
 
     async def ask(
         self,

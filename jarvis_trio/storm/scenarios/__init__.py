@@ -9,8 +9,12 @@ from jarvis_trio.storm.trial import Trial
 
 
 class Scenario(Struct, frozen=True):
-    """``play`` does it and notes in the trial what it finds; it bounds its own waits."""
+    """``play`` does it and notes in the trial what it finds; it bounds its own waits.
+
+    A scenario that ``ends_server`` is played after all others.
+    """
 
     name: str
     promise: str
     play: Callable[[Stage, Trial], Awaitable[None]]
+    ends_server: bool = False

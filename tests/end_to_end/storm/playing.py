@@ -37,6 +37,15 @@ class Silent:
 @contextmanager
 def broken(tmp_path: Path, sim: Sim, what: str, *options: str, **settings: str) -> Iterator[Target]:
     """Run our server with one mechanism broken: nothing is asked of how it ends."""
+    with broken_process(tmp_path, sim, what, *options, **settings) as (target, _):
+        yield target
+
+
+@contextmanager
+def broken_process(
+    tmp_path: Path, sim: Sim, what: str, *options: str, **settings: str
+) -> Iterator[tuple[Target, int]]:
+    """Do the same, and tell the process's id."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.end_to_end.storm.broken", what, "--port", "0", *options],
         cwd=tmp_path,
@@ -49,7 +58,7 @@ def broken(tmp_path: Path, sim: Sim, what: str, *options: str, **settings: str) 
         assert process.stdout is not None
         ready = process.stdout.readline()
         assert ready.startswith("jarvis_trio ready on "), ready
-        yield read_target(ready.split()[3], "devkey")
+        yield read_target(ready.split()[3], "devkey"), process.pid
     finally:
         process.kill()
         process.communicate()
