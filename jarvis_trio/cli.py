@@ -35,12 +35,14 @@ The name of the model decides what its answer does:
 
 A name may carry keys, as in "sim-stall?at=3&tps=20": tps, headers_ms, first_ms and tokens stand
 in for the options of this command; at (default: half of the tokens; 500 for sim-die; 0 for
-sim-garbage and sim-endless-line) and status (default: 503) are explained above.
+sim-garbage and sim-endless-line) and status (default: 503) are explained above; named=1 puts the
+prompt's marker behind each token.
 
 \b
 What happened and when (CLOCK_MONOTONIC, ns); "marker:NAME" in a prompt names its request:
   GET  /sim/events   arrival, first_byte and finished, closed or faulted, in order
   GET  /sim/stats    open, max_open, requests, completed, aborted, faulted, tokens, by_marker
+  GET  /sim/counts   the same without by_marker
   GET  /sim/wait     ?marker=NAME&kind=KIND answers when that has happened
   POST /sim/reset    forgets
 """

@@ -10,6 +10,7 @@ import ssl
 import struct
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import cache
 from time import monotonic_ns
 from typing import Final
 
@@ -76,12 +77,25 @@ class Call:
         except (trio.BrokenResourceError, ssl.SSLError):
             self.was_reset = True
             data = b""
+        return self.take(bytes(data))
+
+    def take(self, data: bytes) -> bool:
+        """Take what one read brought, nothing at the connection's end; False when it was the last.
+
+        Nothing is decoded here: the harness must not be what is slow.
+        """
         if data:
             with suppress(httptools.HttpParserUpgrade):
-                self._feed(bytes(data))
+                self._feed(data)
         if not data or self.is_whole:
             self.ended_ns = monotonic_ns()
         return self.ended_ns is None
+
+    @property
+    def descriptor(self) -> int | None:
+        """What the kernel calls the connection; None where its bytes are not the answer's (TLS)."""
+        is_plain = isinstance(self._stream, trio.SocketStream)
+        return self._socket.fileno() if is_plain else None
 
     def leave(self) -> None:
         """Close the connection, at once."""
@@ -176,10 +190,16 @@ async def _connect(
         tcp = trio.SocketStream(sock)
         if not target.is_secure:
             return tcp, sock
-        context = target.trust or ssl.create_default_context()
+        context = target.trust or _authorities()
         tls = trio.SSLStream(tcp, context, server_hostname=target.host, https_compatible=True)
         await tls.do_handshake()
     except BaseException:
         sock.close()
         raise
     return tls, sock
+
+
+@cache
+def _authorities() -> ssl.SSLContext:
+    """Return those that this machine trusts; reading them takes longer than many a prompt."""
+    return ssl.create_default_context()

@@ -31,6 +31,7 @@ class StormOptions(Struct, frozen=True):
     seed: int = 0
     pid: int | None = None
     model: str | None = None
+    soak_seconds: float = 20
     patience_seconds: float = 10.0
     """What any one thing that a correct server does may take."""
 
@@ -85,19 +86,21 @@ class Stage:
     @asynccontextmanager
     async def asking(
         self,
-        behaviour: str = GOOD,
+        behaviour: str | None = GOOD,
         *,
         marker: str | None = None,
         session: str | None = None,
         stream: bool = True,
         receive_buffer: int | None = None,
+        most_tokens: int | None = None,
     ) -> AsyncIterator[Call]:
         """Send a prompt; the upstream, where it is ours, does what ``behaviour`` says.
 
+        None leaves that to the script as it is. ``most_tokens`` is for an upstream that is not ours.
         Leaving the block closes the connection.
         """
         marker = marker or self.new_name("prompt")
-        if self._witness is not None:
+        if self._witness is not None and behaviour is not None:
             await self._witness.script(behaviour, marker)
         prompt = f"Tell me a long story about the sea. marker:{marker}"
         body = {
@@ -105,6 +108,8 @@ class Stage:
             "messages": [{"role": "user", "content": prompt}],
             "stream": stream,
         }
+        if most_tokens is not None and self._witness is None:
+            body["max_tokens"] = most_tokens
         request = Request(
             "POST",
             f"{self.target.path}/chat/completions",
@@ -131,7 +136,7 @@ class Stage:
     async def is_all_closed(self) -> bool:
         """Wait until nothing is open at the upstream; say whether that came in time."""
         with trio.move_on_after(self.options.patience_seconds):
-            while (await self.witness.stats()).open:
+            while (await self.witness.counts()).open:
                 await trio.sleep(0.02)
             return True
         return False

@@ -48,7 +48,7 @@ class Scenario(Struct, frozen=True):
     """One answer's course.
 
     ``at`` is the token (for `Fault.DIE`: the byte of the body) after which the fault comes;
-    ``status`` is that of a refusal.
+    ``status`` is that of a refusal; ``is_named`` puts the prompt's marker behind each token.
     """
 
     fault: Fault
@@ -58,6 +58,7 @@ class Scenario(Struct, frozen=True):
     tokens: int
     at: int
     status: int
+    is_named: bool = False
 
 
 def read_scenario(model: str, options: SimOptions) -> Scenario:
@@ -81,11 +82,12 @@ def read_scenario(model: str, options: SimOptions) -> Scenario:
         tokens=tokens,
         at=int(_take(keys, "at", _default_at(fault, tokens))),
         status=int(_take(keys, "status", 503)),
+        is_named=bool(_take(keys, "named", 0)),
     )
     if keys:
         raise RequestError(
-            f"model key '{min(keys)}' means nothing: use tps, headers_ms, first_ms, tokens, at"
-            " or status"
+            f"model key '{min(keys)}' means nothing: use tps, headers_ms, first_ms, tokens, at,"
+            " status or named"
         )
     if scenario.status not in REFUSALS:
         raise RequestError(f"status must be one of {sorted(REFUSALS)}")
