@@ -180,13 +180,8 @@ async def calling(target: Target, request: Request) -> AsyncIterator[Call]:
 async def _connect(
     target: Target, receive_buffer: int | None
 ) -> tuple[trio.abc.Stream, trio.socket.SocketType]:
-    found = await trio.socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-    family, kind, protocol, _, address = found[0]
-    sock = trio.socket.socket(family, kind, protocol)
+    sock = await _connect_socket(target, receive_buffer)
     try:
-        if receive_buffer is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        await sock.connect(address)
         tcp = trio.SocketStream(sock)
         if not target.is_secure:
             return tcp, sock
@@ -197,6 +192,24 @@ async def _connect(
         sock.close()
         raise
     return tls, sock
+
+
+async def _connect_socket(target: Target, receive_buffer: int | None) -> trio.socket.SocketType:
+    """Connect to the first of the host's addresses where somebody listens."""
+    found = await trio.socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    while True:
+        family, kind, protocol, _, address = found.pop(0)
+        sock = trio.socket.socket(family, kind, protocol)
+        try:
+            if receive_buffer is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            await sock.connect(address)
+        except BaseException as error:
+            sock.close()
+            if not (found and isinstance(error, OSError)):
+                raise
+        else:
+            return sock
 
 
 @cache

@@ -31,6 +31,7 @@ class StormOptions(Struct, frozen=True):
     seed: int = 0
     pid: int | None = None
     model: str | None = None
+    answer_seconds: float = 5
     soak_seconds: float = 20
     patience_seconds: float = 10.0
     """What any one thing that a correct server does may take."""
@@ -84,7 +85,7 @@ class Stage:
         return f"{what}-{self.options.seed}-{next(self._numbers)}"
 
     @asynccontextmanager
-    async def asking(
+    async def asking(  # noqa: PLR0913 - all that a client can choose
         self,
         behaviour: str | None = GOOD,
         *,
@@ -96,8 +97,8 @@ class Stage:
     ) -> AsyncIterator[Call]:
         """Send a prompt; the upstream, where it is ours, does what ``behaviour`` says.
 
-        None leaves that to the script as it is. ``most_tokens`` is for an upstream that is not ours.
-        Leaving the block closes the connection.
+        None leaves that to the script as it is. ``most_tokens`` is for an upstream that is not
+        ours. Leaving the block closes the connection.
         """
         marker = marker or self.new_name("prompt")
         if self._witness is not None and behaviour is not None:

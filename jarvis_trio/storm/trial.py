@@ -70,9 +70,7 @@ class Trial(Struct):
         self.findings.append(Finding(sentence, holds, str(seen)))
         return holds
 
-    def measure(
-        self, name: str, times_ns: list[int], at_most_seconds: float | None = None
-    ) -> None:
+    def measure(self, name: str, times_ns: list[int], at_most_seconds: float | None = None) -> None:
         """Note times of one sort, and what a correct server keeps; none at all is no measurement.
 
         They are held against it in the end, and only if the harness itself was not late.

@@ -19,9 +19,7 @@ from jarvis_trio.storm.scenarios import Scenario
 from jarvis_trio.storm.stage import Stage
 from jarvis_trio.storm.trial import NotApplicableError, Trial
 
-TOKENS: Final = 100
 TOKENS_PER_SECOND: Final = 20
-BEHAVIOUR: Final = f"sim?tps={TOKENS_PER_SECOND}&tokens={TOKENS}&named=1"
 START_SECONDS: Final = 1.0
 """Over which the sessions begin."""
 
@@ -53,7 +51,8 @@ async def play_many_sessions(stage: Stage, trial: Trial) -> None:
     need_descriptors(stage.options.sessions)
     sessions = [_Session(stage.new_name("many")) for _ in range(stage.options.sessions)]
     if stage.has_witness:
-        await stage.witness.script(BEHAVIOUR)
+        named = f"tps={TOKENS_PER_SECOND}&tokens={_tokens(stage)}&named=1"
+        await stage.witness.script(f"sim?{named}")
     pid = stage.options.pid
     server_before = None if pid is None else read_holdings(pid)
     with no_collections():
@@ -80,6 +79,11 @@ def need_descriptors(connections: int) -> None:
         raise NotApplicableError(f"needs {needed} descriptors: the limit (ulimit -Hn) is {most}")
 
 
+def _tokens(stage: Stage) -> int:
+    """How many tokens each answer has."""
+    return max(1, round(stage.options.answer_seconds * TOKENS_PER_SECOND))
+
+
 async def _ask_all(stage: Stage, sessions: list[_Session]) -> None:
     """Begin one after the other; give up when nothing more comes to anybody."""
     patience_seconds = stage.options.patience_seconds
@@ -100,7 +104,7 @@ async def _ask(stage: Stage, crowd: Crowd, session: _Session) -> None:
     session.begun_ns = monotonic_ns()
     try:
         async with stage.asking(
-            None, marker=session.marker, session=name, most_tokens=TOKENS
+            None, marker=session.marker, session=name, most_tokens=_tokens(stage)
         ) as call:
             session.call = call
             await crowd.rest(call)
@@ -115,6 +119,7 @@ async def _give_up_in_silence(crowd: Crowd, seconds: float, scope: trio.CancelSc
 
 
 async def _judge(stage: Stage, trial: Trial, sessions: list[_Session]) -> None:
+    tokens = _tokens(stage)
     others: Counter[str] = Counter()
     wrong: list[str] = []
     words = 0
@@ -124,11 +129,11 @@ async def _judge(stage: Stage, trial: Trial, sessions: list[_Session]) -> None:
         words += len(answer.text.split())
         if not answer.is_complete:
             others[session.told(answer)] += 1
-        elif stage.has_witness and (what := what_is_wrong(answer.text, session.marker, TOKENS)):
+        elif stage.has_witness and (what := what_is_wrong(answer.text, session.marker, tokens)):
             wrong.append(f"{session.marker}: {what}")
     count = len(sessions)
     seen = f"{count - others.total()} of {count}"
-    told = [f"{number} × {how}" for how, number in others.most_common(3)]
+    told = [f"{how}: {number}" for how, number in others.most_common(3)]
     trial.expect("every session is answered in full", not others, "; ".join([seen, *told]))
     if stage.has_witness:
         seen = f"{len(wrong)} wrong; {'; '.join(wrong[:3])}" if wrong else ""

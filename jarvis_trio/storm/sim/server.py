@@ -219,7 +219,7 @@ class Sim:
         await call.reply.json(200, self._recording.stats())
 
     async def _sim_counts(self, call: Call) -> None:
-        """The statistics without the list, which is long after a storm."""
+        """Tell the statistics without the list, which is long after a storm."""
         await call.reply.json(200, self._recording.counts())
 
     async def _sim_script(self, call: Call) -> None:
