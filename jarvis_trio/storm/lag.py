@@ -16,7 +16,7 @@ class LoopLag:
 
     def __init__(self) -> None:
         self._worst_ms = 0.0
-        self._due = self._since = float("inf")
+        self._due, self._since = float("inf"), 0.0
         self._is_held = False
 
     @property
