@@ -38,7 +38,7 @@ The name of the model decides what its answer does:
 A name may carry keys, as in "sim-stall?at=3&tps=20": tps, headers_ms, first_ms, tokens and
 jitter_ms stand in for the options of this command; at (default: half of the tokens; 500 for
 sim-die; 0 for sim-garbage and sim-endless-line) and status (default: 503) are explained above;
-close=1 closes the connection behind the answer.
+close=1 closes the connection behind the answer; named=1 puts the prompt's marker behind each token.
 
 A gateway that knows its models by a list passes no such names on. Have it ask for any of them, and
 tell the sim what to do instead, by the prompt's marker or for all:
@@ -59,6 +59,7 @@ To put a gateway before it:
 What happened and when (CLOCK_MONOTONIC, ns); "marker:NAME" in a prompt names its request:
   GET  /sim/events   arrival, first_byte and finished, closed or faulted, in order
   GET  /sim/stats    open, max_open, requests, completed, aborted, faulted, tokens, by_marker
+  GET  /sim/counts   the same without by_marker
   GET  /sim/wait     ?marker=NAME&kind=KIND answers when that has happened
   POST /sim/reset    forgets, the script too
 """

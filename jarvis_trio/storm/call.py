@@ -10,6 +10,7 @@ import ssl
 import struct
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import cache
 from time import monotonic_ns
 from typing import Final
 
@@ -79,9 +80,16 @@ class Call:
         except (trio.BrokenResourceError, ssl.SSLError):
             self.was_reset = True
             data = b""
+        return self.take(bytes(data))
+
+    def take(self, data: bytes) -> bool:
+        """Take what one read brought, nothing at the connection's end; False when it was the last.
+
+        Nothing is decoded here: the harness must not be what is slow.
+        """
         if data:
             with suppress(httptools.HttpParserUpgrade):
-                self._feed(bytes(data))
+                self._feed(data)
         if not data or self.is_whole:
             self.ended_ns = monotonic_ns()
         return self.ended_ns is None
@@ -102,6 +110,12 @@ class Call:
         with suppress(trio.BrokenResourceError):  # the server closes it in this moment: no answer
             await self._stream.send_all(request.encode(target))
         return Call(self._stream, self._socket)
+
+    @property
+    def descriptor(self) -> int | None:
+        """What the kernel calls the connection; None where its bytes are not the answer's (TLS)."""
+        is_plain = isinstance(self._stream, trio.SocketStream)
+        return self._socket.fileno() if is_plain else None
 
     def leave(self) -> None:
         """Close the connection, at once."""
@@ -191,20 +205,39 @@ async def calling(target: Target, request: Request) -> AsyncIterator[Call]:
 async def _connect(
     target: Target, receive_buffer: int | None
 ) -> tuple[trio.abc.Stream, trio.socket.SocketType]:
-    found = await trio.socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-    family, kind, protocol, _, address = found[0]
-    sock = trio.socket.socket(family, kind, protocol)
+    sock = await _connect_socket(target, receive_buffer)
     try:
-        if receive_buffer is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        await sock.connect(address)
         tcp = trio.SocketStream(sock)
         if not target.is_secure:
             return tcp, sock
-        context = target.trust or ssl.create_default_context()
+        context = target.trust or _authorities()
         tls = trio.SSLStream(tcp, context, server_hostname=target.host, https_compatible=True)
         await tls.do_handshake()
     except BaseException:
         sock.close()
         raise
     return tls, sock
+
+
+async def _connect_socket(target: Target, receive_buffer: int | None) -> trio.socket.SocketType:
+    """Connect to the first of the host's addresses where somebody listens."""
+    found = await trio.socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    while True:
+        family, kind, protocol, _, address = found.pop(0)
+        sock = trio.socket.socket(family, kind, protocol)
+        try:
+            if receive_buffer is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            await sock.connect(address)
+        except BaseException as error:
+            sock.close()
+            if not (found and isinstance(error, OSError)):
+                raise
+        else:
+            return sock
+
+
+@cache
+def _authorities() -> ssl.SSLContext:
+    """Return those that this machine trusts; reading them takes longer than many a prompt."""
+    return ssl.create_default_context()

@@ -11,7 +11,8 @@ from msgspec import Struct
 from jarvis_trio.errors import ConfigError
 from jarvis_trio.storm.answer import read_answer
 from jarvis_trio.storm.call import Request, calling
-from jarvis_trio.storm.lag import TOO_LATE_MS, LoopLag
+from jarvis_trio.storm.descriptors import allow_many_descriptors
+from jarvis_trio.storm.lag import LoopLag
 from jarvis_trio.storm.scenarios import Scenario
 from jarvis_trio.storm.stage import BRIEF, Abilities, Stage, StormOptions
 from jarvis_trio.storm.target import Target
@@ -53,6 +54,7 @@ async def run_storm(
 
     Errors: ConfigError, in a sentence, when the server or the mock upstream cannot be used at all.
     """
+    allow_many_descriptors()
     lag = LoopLag()
     witness = None if sim is None else Witness(sim)
     abilities = await _find_out(target, witness, options)
@@ -85,9 +87,7 @@ async def _play(scenario: Scenario, stage: Stage, witness: Witness | None) -> Tr
     except* (OSError, trio.BrokenResourceError, WitnessError) as group:
         trial.expect("the server can be reached", False, _in_words(_first(group)))
     trial.seconds = round(trio.current_time() - began, 2)
-    trial.lag_ms = round(stage.lag.worst_ms, 1)
-    if trial.lag_ms > TOO_LATE_MS and trial.latencies:
-        trial.note(f"latencies are not judged: this harness was {trial.lag_ms:.0f} ms late itself")
+    trial.judge_latencies(stage.lag.worst_ms)
     return trial
 
 

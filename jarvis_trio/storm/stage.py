@@ -40,6 +40,8 @@ class StormOptions(Struct, frozen=True):
     seed: int = 0
     pid: int | None = None
     model: str | None = None
+    answer_seconds: float = 5
+    soak_seconds: float = 20
     patience_seconds: float = 10.0
     """What any one thing that a correct server does may take."""
     grace_seconds: float = 10.0
@@ -117,11 +119,12 @@ class Stage:
         stream: bool = True,
         headers: Mapping[str, str] | None = None,
         receive_buffer: int | None = None,
+        most_tokens: int | None = None,
     ) -> AsyncIterator[Call]:
         """Send a prompt; the upstream, where it is ours, does what ``behaviour`` says.
 
-        ``behaviour`` None leaves it at what was scripted for the marker. Leaving the block closes
-        the connection.
+        ``behaviour`` None leaves it at what was scripted for the marker. ``most_tokens`` is for an
+        upstream that is not ours. Leaving the block closes the connection.
         """
         request = await self.prepare(
             behaviour,
@@ -130,6 +133,7 @@ class Stage:
             stream=stream,
             headers=headers,
             receive_buffer=receive_buffer,
+            most_tokens=most_tokens,
         )
         async with calling(self.target, request) as call:
             yield call
@@ -143,6 +147,7 @@ class Stage:
         stream: bool = True,
         headers: Mapping[str, str] | None = None,
         receive_buffer: int | None = None,
+        most_tokens: int | None = None,
     ) -> Request:
         """Tell the upstream, where it is ours, what to do, and return the prompt's request."""
         marker = marker or self.new_name("prompt")
@@ -154,8 +159,10 @@ class Stage:
             "messages": [{"role": "user", "content": prompt}],
             "stream": stream,
         }
-        if self._witness is None and behaviour in MOST_TOKENS:
-            body["max_tokens"] = MOST_TOKENS[behaviour]
+        if most_tokens is None and behaviour is not None:
+            most_tokens = MOST_TOKENS.get(behaviour)
+        if self._witness is None and most_tokens is not None:
+            body["max_tokens"] = most_tokens
         return Request(
             "POST",
             f"{self.target.path}/chat/completions",
@@ -180,7 +187,7 @@ class Stage:
     async def is_all_closed(self) -> bool:
         """Wait until nothing is open at the upstream; say whether that came in time."""
         with trio.move_on_after(self.options.patience_seconds):
-            while (await self.witness.stats()).open:  # noqa: ASYNC110 - in another process
+            while (await self.witness.counts()).open:  # noqa: ASYNC110 - in another process
                 await trio.sleep(0.02)
             return True
         return False

@@ -4,6 +4,8 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
+from jarvis_trio.storm.lag import TOO_LATE_MS
+
 
 class Verdict(StrEnum):
     """How a server did in one scenario."""
@@ -26,13 +28,14 @@ class Finding(Struct, frozen=True):
 
 
 class Latency(Struct, frozen=True):
-    """Times of one sort, in milliseconds."""
+    """Times of one sort, in milliseconds. ``limit_ms`` is what a correct server keeps, if any."""
 
     name: str
     count: int
     p50_ms: float
     p99_ms: float
     max_ms: float
+    limit_ms: float | None = None
 
 
 class Trial(Struct):
@@ -67,15 +70,34 @@ class Trial(Struct):
         self.findings.append(Finding(sentence, holds, str(seen)))
         return holds
 
-    def measure(self, name: str, times_ns: list[int]) -> None:
-        """Note times of one sort; none at all is no measurement."""
+    def measure(self, name: str, times_ns: list[int], at_most_seconds: float | None = None) -> None:
+        """Note times of one sort, and what a correct server keeps; none at all is no measurement.
+
+        They are held against it in the end, and only if the harness itself was not late.
+        """
         if times_ns:
             ordered = [time / 1e6 for time in sorted(times_ns)]
             p99 = ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]
             p50 = ordered[len(ordered) // 2]
-            self.latencies.append(
-                Latency(name, len(ordered), round(p50, 2), round(p99, 2), round(ordered[-1], 2))
-            )
+            found = round(p50, 2), round(p99, 2), round(ordered[-1], 2)
+            limit_ms = None if at_most_seconds is None else at_most_seconds * 1000
+            self.latencies.append(Latency(name, len(ordered), *found, limit_ms))
+
+    def judge_latencies(self, lag_ms: float) -> None:
+        """Hold the times against their limits, or say why not; all has been measured by now."""
+        self.lag_ms = round(lag_ms, 1)
+        if lag_ms > TOO_LATE_MS:
+            if self.latencies:
+                self.note(
+                    f"latencies are not judged: this harness was {lag_ms:.0f} ms late itself"
+                    f" (its limit is {TOO_LATE_MS:.0f} ms)"
+                )
+            return
+        for latency in self.latencies:
+            if (limit_ms := latency.limit_ms) is not None:
+                sentence = f"{latency.name}: never more than {limit_ms / 1000:g} s"
+                seen = f"at most {latency.max_ms:g} ms"
+                self.expect(sentence, latency.max_ms <= limit_ms, seen)
 
     def note(self, sentence: str) -> None:
         """Note something that decides nothing."""

@@ -47,13 +47,18 @@ class Exchange(Struct, frozen=True):
         return self.closed_ns is None and self.finished_ns is None and self.faulted_ns is None
 
 
-class Stats(Struct, frozen=True):
+class Counts(Struct, frozen=True):
     """What the upstream has counted since it last forgot."""
 
     open: int
     max_open: int
     requests: int
     tokens: int
+
+
+class Stats(Counts, frozen=True):
+    """The same, and what became of each request."""
+
     by_marker: dict[str, list[Exchange]]
 
     def of(self, marker: str) -> list[Exchange]:
@@ -87,8 +92,12 @@ class Witness:
         """Return what happened, in order."""
         return msgspec.json.decode(await self._ask("GET", "/sim/events"), type=_Events).events
 
+    async def counts(self) -> Counts:
+        """Return the counts alone: after thousands of requests, the rest takes its time."""
+        return msgspec.json.decode(await self._ask("GET", "/sim/counts"), type=Counts)
+
     async def stats(self) -> Stats:
-        """Return the counts."""
+        """Return the counts and every request."""
         return msgspec.json.decode(await self._ask("GET", "/sim/stats"), type=Stats)
 
     async def most_at_once(self, markers: Collection[str]) -> int:

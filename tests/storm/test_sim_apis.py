@@ -261,3 +261,13 @@ async def test_a_client_that_leaves_mid_request_does_no_harm(sim: SimClient) -> 
             await connection.stream.send_all(b"POST /api/chat HTTP/1.1\r\ncontent-le")
         assert text("ollama", await sim.chat("ollama", "sim?tokens=2")) == words(2)
         assert (await sim.get("/sim/stats"))["requests"] == 1
+
+
+@pytest.mark.parametrize("api", ["openai", "ollama"])
+async def test_named_tokens_tell_whose_they_are(sim: SimClient, api: Api) -> None:
+    with trio.fail_after(5):
+        streamed = await sim.chat(api, "sim?tokens=2&named=1", "marker:me")
+        whole = await sim.chat(api, "sim?tokens=2&named=1", "marker:me", stream=False)
+    assert text(api, streamed) == "w0@me w1@me "
+    said = whole.json()["message" if api == "ollama" else "choices"]
+    assert (said if api == "ollama" else said[0]["message"])["content"] == "w0@me w1@me "

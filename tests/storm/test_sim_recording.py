@@ -276,3 +276,11 @@ async def test_a_thousand_streams_at_once_are_all_answered_to_the_last_token(
     assert whole == 1000
     assert (stats["completed"], stats["open"], stats["max_open"]) == (1000, 0, 1000)
     assert stats["tokens"] == 30_000
+
+
+async def test_the_counts_are_the_statistics_without_the_list(sim: SimClient) -> None:
+    with trio.fail_after(5):
+        await sim.chat("openai", "sim?tokens=3", "marker:m")
+        stats = await sim.get("/sim/stats")
+        assert stats.pop("by_marker")
+        assert await sim.get("/sim/counts") == stats

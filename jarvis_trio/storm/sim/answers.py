@@ -51,7 +51,7 @@ class Answer:
         self._reply = reply
         self._recording = recording
         self._pacer = pacer
-        self._shapes = shapes_for(ask)
+        self._shapes = shapes_for(ask, exchange.marker if scenario.is_named else "")
         limit = scenario.tokens if ask.limit is None else ask.limit
         self._tokens = min(scenario.tokens, limit)
         self._reason = "length" if limit < scenario.tokens else "stop"

@@ -125,14 +125,17 @@ class Recording:
         self.collect()
         return list(self._events)
 
+    def counts(self) -> dict[str, int]:
+        """Count what is open, was open at once, and happened."""
+        self.collect()
+        return {"open": len(self._open), "max_open": self._max_open} | self._counts
+
     def stats(self) -> dict[str, Any]:
         """Count, and list every exchange under its marker, oldest first."""
-        self.collect()
         by_marker: dict[str, list[Exchange]] = {}
         for exchange in self._exchanges:
             by_marker.setdefault(exchange.marker, []).append(exchange)
-        now = {"open": len(self._open), "max_open": self._max_open}
-        return now | self._counts | {"by_marker": by_marker}
+        return self.counts() | {"by_marker": by_marker}
 
     async def wait_for(self, marker: str, kind: Kind) -> Event:
         """Wait until there is an event of this kind and marker; give the first remembered."""

@@ -50,7 +50,8 @@ class Scenario(Struct, frozen=True):
     """One answer's course.
 
     ``at`` is the token (for `Fault.DIE`: the byte of the body) after which the fault comes;
-    ``status`` is that of a refusal. After an answer that ``closes``, so does its connection.
+    ``status`` is that of a refusal. After an answer that ``closes``, so does its connection;
+    ``is_named`` puts the prompt's marker behind each token.
     """
 
     fault: Fault
@@ -60,8 +61,9 @@ class Scenario(Struct, frozen=True):
     tokens: int
     at: int
     status: int
-    jitter_seconds: float
-    closes: bool
+    jitter_seconds: float = 0.0
+    closes: bool = False
+    is_named: bool = False
 
 
 def read_scenario(model: str, options: SimOptions) -> Scenario:
@@ -87,11 +89,12 @@ def read_scenario(model: str, options: SimOptions) -> Scenario:
         status=int(_take(keys, "status", 503)),
         jitter_seconds=_take(keys, "jitter_ms", options.jitter_ms) / 1000,
         closes=bool(_take(keys, "close", 0, most=1)),
+        is_named=bool(_take(keys, "named", 0)),
     )
     if keys:
         raise RequestError(
             f"model key '{min(keys)}' means nothing: use tps, headers_ms, first_ms, tokens, at,"
-            " status, jitter_ms or close"
+            " status, jitter_ms, close or named"
         )
     if scenario.status not in REFUSALS:
         raise RequestError(f"status must be one of {sorted(REFUSALS)}")

@@ -97,6 +97,7 @@ class Sim:
             "/v1/models/": ("GET", self._openai_model),
             "/sim/events": ("GET", self._sim_events),
             "/sim/stats": ("GET", self._sim_stats),
+            "/sim/counts": ("GET", self._sim_counts),
             "/sim/wait": ("GET", self._sim_wait),
             "/sim/script": ("POST", self._sim_script),
             "/sim/reset": ("POST", self._sim_reset),
@@ -236,6 +237,10 @@ class Sim:
 
     async def _sim_stats(self, call: Call) -> None:
         await call.reply.json(200, self._recording.stats())
+
+    async def _sim_counts(self, call: Call) -> None:
+        """Tell the statistics without the list, which is long after a storm."""
+        await call.reply.json(200, self._recording.counts())
 
     async def _sim_script(self, call: Call) -> None:
         self._script.take(call.request.body, self._options)

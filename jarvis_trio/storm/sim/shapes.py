@@ -1,6 +1,7 @@
 """The JSON that each API speaks; formats as in the projects' own sources.
 
-Token ``i`` of every answer is ``w<i>`` and a blank, so that loss, reordering and duplication show.
+Token ``i`` of every answer is ``w<i>`` and a blank, so that loss, reordering and duplication show;
+in an answer with a name it is ``w<i>@name`` and a blank, so that a mixing of answers shows too.
 """
 
 from datetime import UTC, datetime
@@ -59,9 +60,9 @@ class Shapes(Protocol):
         """Begin a line that need not end."""
 
 
-def text_of(tokens: int) -> str:
+def text_of(tokens: int, name: str = "") -> str:
     """Write the text of an answer of so many tokens."""
-    return "".join(f"w{index} " for index in range(tokens))
+    return "".join(f"w{index}{_behind(name)}" for index in range(tokens))
 
 
 class OllamaShapes:
@@ -69,9 +70,11 @@ class OllamaShapes:
 
     content_type = "application/x-ndjson"
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: Ask, name: str) -> None:
         self._ask = ask
-        self._before, self._after = _line(self._message("@@", done=False)).split(b'@@"', 1)
+        self._name = name
+        self._before, after = _line(self._message("@@", done=False)).split(b"@@", 1)
+        self._after = _behind(name).encode() + after
 
     def opening(self) -> bytes:
         """Say nothing: NDJSON needs no opening."""
@@ -79,7 +82,7 @@ class OllamaShapes:
 
     def token(self, index: int) -> bytes:
         """Make a line."""
-        return b'%bw%d "%b' % (self._before, index, self._after)
+        return b"%bw%d%b" % (self._before, index, self._after)
 
     def ending(self, end: End) -> bytes:
         """Send the line with ``done`` and the durations."""
@@ -87,7 +90,7 @@ class OllamaShapes:
 
     def whole(self, end: End) -> bytes:
         """Send that line with the whole text in it."""
-        return json.encode(self._last(text_of(end.tokens), end))
+        return json.encode(self._last(text_of(end.tokens, self._name), end))
 
     def failure(self) -> bytes:
         """Make a last line without ``done``; the status was 200."""
@@ -123,11 +126,13 @@ class OpenAIShapes:
 
     content_type = "text/event-stream"
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: Ask, name: str) -> None:
         self._ask = ask
+        self._name = name
         self._id = f"chatcmpl-sim-{next(_NUMBERS)}"
         self._created = int(time())
-        self._before, self._after = self._chunk({"content": "@@"}).split(b'@@"', 1)
+        self._before, after = self._chunk({"content": "@@"}).split(b"@@", 1)
+        self._after = _behind(name).encode() + after
 
     def opening(self) -> bytes:
         """Make the role chunk."""
@@ -135,7 +140,7 @@ class OpenAIShapes:
 
     def token(self, index: int) -> bytes:
         """Make a chunk."""
-        return b'%bw%d "%b' % (self._before, index, self._after)
+        return b"%bw%d%b" % (self._before, index, self._after)
 
     def ending(self, end: End) -> bytes:
         """Make the finish chunk, the usage if it was asked for, and the end marker."""
@@ -146,7 +151,7 @@ class OpenAIShapes:
 
     def whole(self, end: End) -> bytes:
         """Make a ``chat.completion``."""
-        message = {"role": "assistant", "content": text_of(end.tokens)}
+        message = {"role": "assistant", "content": text_of(end.tokens, self._name)}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": end.reason}
         head = self._head([choice]) | {"object": "chat.completion"}
         return json.encode(head | {"usage": self._usage(end.tokens)})
@@ -184,9 +189,9 @@ class OpenAIShapes:
         }
 
 
-def shapes_for(ask: Ask) -> Shapes:
+def shapes_for(ask: Ask, name: str = "") -> Shapes:
     """Choose the shapes of the API that was asked."""
-    return OllamaShapes(ask) if ask.api == "ollama" else OpenAIShapes(ask)
+    return OllamaShapes(ask, name) if ask.api == "ollama" else OpenAIShapes(ask, name)
 
 
 def ollama_error(message: str) -> dict[str, Any]:
@@ -233,6 +238,11 @@ def ollama_model(name: str) -> dict[str, Any]:
         "digest": "0" * 64,
         "details": details,
     }
+
+
+def _behind(name: str) -> str:
+    """Say what comes behind each token's number."""
+    return f"@{name} " if name else " "
 
 
 def _line(value: dict[str, Any]) -> bytes:

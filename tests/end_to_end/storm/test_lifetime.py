@@ -12,7 +12,15 @@ from jarvis_trio.storm.target import read_target
 from jarvis_trio.storm.trial import Verdict
 from tests.end_to_end.processes import Sim
 from tests.end_to_end.serving import serving
-from tests.end_to_end.storm.playing import SETTINGS, SHORT, Silent, broken, broken_process, failures, play
+from tests.end_to_end.storm.playing import (
+    SETTINGS,
+    SHORT,
+    Silent,
+    broken,
+    broken_process,
+    failures,
+    play,
+)
 
 HASTY = replace(SHORT, patience_seconds=3, grace_seconds=1)
 KEPT = "a connection that is kept is good for the next prompt, or closed"

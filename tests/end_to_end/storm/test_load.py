@@ -1,0 +1,75 @@
+"""The scenarios with many sessions: ours passes, a broken server does not."""
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from jarvis_trio.storm.scenarios import Scenario
+from jarvis_trio.storm.scenarios.load import MANY_SESSIONS
+from jarvis_trio.storm.scenarios.prompts import RAPID
+from jarvis_trio.storm.scenarios.soak import SOAK
+from jarvis_trio.storm.target import read_target
+from jarvis_trio.storm.trial import Trial, Verdict
+from tests.end_to_end.processes import Sim
+from tests.end_to_end.serving import serving
+from tests.end_to_end.storm.playing import SETTINGS, SHORT, broken, play
+
+LIGHT = replace(SHORT, answer_seconds=1, soak_seconds=1.5)
+
+
+def failed(trial: Trial) -> list[str]:
+    return [finding.sentence for finding in trial.findings if not finding.holds]
+
+
+def test_ours_passes_both(tmp_path: Path, sim: Sim) -> None:
+    options = ("--port", "0", "--upstream", sim.upstream("openai"))
+    with serving(tmp_path, *options, **SETTINGS) as server:
+        trial = play(MANY_SESSIONS, server, sim, LIGHT)
+        assert trial.verdict is Verdict.PASS, trial.evidence
+        assert [latency.name for latency in trial.latencies] == [
+            "prompt to first text",
+            "gap between two pieces",
+        ]
+        trial = play(SOAK, server, sim, replace(LIGHT, pid=server.process.pid))
+        assert trial.verdict is Verdict.PASS, trial.evidence
+        assert "the server gives its descriptors back" in [
+            finding.sentence for finding in trial.findings
+        ]
+
+
+@pytest.mark.parametrize("scenario", [MANY_SESSIONS, SOAK], ids=lambda scenario: scenario.name)
+def test_a_server_without_sessions_passes_too(scenario: Scenario, sim: Sim) -> None:
+    trial = play(scenario, read_target(sim.url), sim, LIGHT)
+    assert trial.verdict is Verdict.PASS, trial.evidence
+
+
+@pytest.mark.parametrize("scenario", [MANY_SESSIONS, SOAK], ids=lambda scenario: scenario.name)
+def test_without_a_sim_only_the_clients_side_is_judged(scenario: Scenario, sim: Sim) -> None:
+    trial = play(scenario, read_target(sim.url), None, LIGHT)
+    assert trial.verdict is Verdict.PASS, trial.evidence
+    assert any("without --sim" in note for note in trial.notes)
+
+
+def test_soak_fails_a_server_that_leaks_upstream_connections(tmp_path: Path, sim: Sim) -> None:
+    with broken(tmp_path, sim, "leaks_upstream_connections") as server:
+        trial = play(MANY_SESSIONS, server, sim, LIGHT)
+        assert trial.verdict is Verdict.PASS, trial.evidence
+        trial = play(SOAK, server, sim, replace(LIGHT, patience_seconds=2))
+    assert failed(trial) == ["nothing stays open at the model server"]
+
+
+def test_many_sessions_fails_a_server_that_mixes_up_texts(tmp_path: Path, sim: Sim) -> None:
+    with broken(tmp_path, sim, "mixes_up_sessions") as server:
+        assert play(RAPID, server, sim).verdict is Verdict.PASS
+        trial = play(MANY_SESSIONS, server, sim, LIGHT)
+    assert failed(trial) == ["every text is right: nothing lost, doubled or crossed"]
+    assert "of another answer" in trial.evidence[0]
+
+
+def test_many_sessions_fails_a_server_that_drops_a_piece(tmp_path: Path, sim: Sim) -> None:
+    with broken(tmp_path, sim, "drops_a_piece") as server:
+        assert play(RAPID, server, sim).verdict is Verdict.PASS
+        trial = play(MANY_SESSIONS, server, sim, LIGHT)
+    assert failed(trial) == ["every text is right: nothing lost, doubled or crossed"]
+    assert "missing" in trial.evidence[0]
