@@ -25,6 +25,10 @@ PROBE_SECONDS = 30.0
 class Progress(Protocol):
     """Is told how the storm gets on. It must not wait."""
 
+    def knows(self, abilities: Abilities) -> None:
+        """Take note of what the server was found to know, before the first scenario."""
+        ...
+
     def begins(self, scenario: Scenario) -> None:
         """Take note that a scenario begins."""
         ...
@@ -58,6 +62,7 @@ async def run_storm(
     abilities = await _find_out(target, witness, options)
     stage = Stage(target, witness, options, abilities, lag)
     await _try_one_prompt(stage)
+    progress.knows(abilities)
     trials = []
     async with trio.open_nursery() as nursery:
         nursery.start_soon(lag.run)
@@ -106,11 +111,14 @@ async def _find_out(target: Target, witness: Witness | None, options: StormOptio
     with _as_a_sentence(target.url), trio.fail_after(PROBE_SECONDS):
         async with calling(target, Request("GET", f"{target.path}/models")) as call:
             await call.rest()
+    if not call.status:
+        raise ConfigError(f"{target.url} does not answer in HTTP; mend --url (https://?)")
     if call.status in (401, 403):
         raise ConfigError(f"{target.url} refuses the key (HTTP {call.status}); give one with --key")
     if witness is not None:
         with _as_a_sentence(witness.target.url), trio.fail_after(PROBE_SECONDS):
             await witness.forget()
+            await witness.stats()
     if options.model is not None:
         return Abilities([options.model])
     try:
@@ -134,6 +142,10 @@ async def _try_one_prompt(stage: Stage) -> None:
     if not answer.is_complete:
         said = f": {bytes(call.body[:200]).decode('utf-8', 'replace')}" if answer.error else ""
         raise ConfigError(f"{stage.target.url} does not answer a simple prompt ({answer}){said}")
+    if stage.has_witness and not (await stage.witness.stats()).requests:
+        raise ConfigError(
+            f"{stage.target.url} answers, but not from --sim: make that its model server"
+        )
     stage.abilities.has_sessions = call.headers.get("x-session-id") == session
 
 

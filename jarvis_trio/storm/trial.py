@@ -4,6 +4,9 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
+LONGEST_SEEN = 500
+"""What a server says is quoted up to here: it may say anything, at any length."""
+
 
 class Verdict(StrEnum):
     """How a server did in one scenario."""
@@ -24,6 +27,10 @@ class Finding(Struct, frozen=True):
     holds: bool
     seen: str = ""
 
+    def __str__(self) -> str:
+        mark = "" if self.holds else "NOT: "
+        return mark + self.sentence + (f" ({self.seen})" if self.seen else "")
+
 
 class Latency(Struct, frozen=True):
     """Times of one sort, in milliseconds."""
@@ -35,6 +42,15 @@ class Latency(Struct, frozen=True):
     max_ms: float
 
 
+class Row(Struct, frozen=True):
+    """One prompt in time: what was seen of it when, as (label, ms since the first prompt)."""
+
+    name: str
+    ending: str
+    client: list[tuple[str, float]]
+    upstream: list[tuple[str, float]]
+
+
 class Trial(Struct):
     """One scenario, played. ``lag_ms`` is how late the harness itself was at most."""
 
@@ -43,6 +59,7 @@ class Trial(Struct):
     findings: list[Finding] = field(default_factory=list)
     latencies: list[Latency] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    timeline: list[Row] = field(default_factory=list)
     missing: str | None = None
     lag_ms: float = 0.0
     seconds: float = 0.0
@@ -60,11 +77,12 @@ class Trial(Struct):
         if self.verdict is Verdict.NOT_APPLICABLE:
             return [self.missing or "nothing was looked at"]
         ordered = sorted(self.findings, key=lambda finding: finding.holds)
-        return [_told(finding) for finding in ordered] + self.notes
+        return [str(finding) for finding in ordered] + self.notes
 
     def expect(self, sentence: str, holds: bool, seen: object = "") -> bool:
         """Note what a correct server does, and whether this one did."""
-        self.findings.append(Finding(sentence, holds, str(seen)))
+        told = "; ".join(map(str, seen)) if isinstance(seen, list) else str(seen)
+        self.findings.append(Finding(sentence, holds, told[:LONGEST_SEEN]))
         return holds
 
     def measure(self, name: str, times_ns: list[int]) -> None:
@@ -80,8 +98,3 @@ class Trial(Struct):
     def note(self, sentence: str) -> None:
         """Note something that decides nothing."""
         self.notes.append(sentence)
-
-
-def _told(finding: Finding) -> str:
-    mark = "" if finding.holds else "NOT: "
-    return mark + finding.sentence + (f" ({finding.seen})" if finding.seen else "")

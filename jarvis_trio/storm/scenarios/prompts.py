@@ -8,6 +8,7 @@ from jarvis_trio.storm.answer import Answer, read_answer
 from jarvis_trio.storm.call import Call
 from jarvis_trio.storm.scenarios import Scenario
 from jarvis_trio.storm.stage import GOOD, LONG, Stage
+from jarvis_trio.storm.timeline import rows_of
 from jarvis_trio.storm.trial import Trial
 
 
@@ -16,12 +17,13 @@ async def play_rapid(stage: Stage, trial: Trial) -> None:
     session = stage.new_name("session") if stage.abilities.has_sessions else None
     markers = [stage.new_name("rapid") for _ in range(stage.options.prompts)]
     answers: dict[str, Answer] = {}
+    calls: dict[str, Call] = {}
     last_call: Call | None = None
 
     async def ask(marker: str, behaviour: str, leave: trio.Event) -> None:
         nonlocal last_call
         async with stage.asking(behaviour, marker=marker, session=session) as call:
-            last_call = call
+            last_call = calls[marker] = call
             if session is not None or marker == markers[-1]:
                 await call.rest()
             else:
@@ -62,6 +64,8 @@ async def play_rapid(stage: Stage, trial: Trial) -> None:
         if session is not None:
             trial.expect(at_once, stats.max_open <= 1, f"at most {stats.max_open}")
         trial.expect("nothing stays open at the model server", await stage.is_all_closed())
+    seen = await stage.witness.events() if stage.has_witness else []
+    trial.timeline = rows_of(calls, answers, seen)
 
 
 RAPID = Scenario(

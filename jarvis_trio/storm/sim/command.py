@@ -1,11 +1,11 @@
 """The sim as a process: says where it is, and goes when it is told to."""
 
-import resource
 import signal
 
 import click
 import trio
 
+from jarvis_trio.storm.open_files import allow_many_connections
 from jarvis_trio.storm.sim.door import listen
 from jarvis_trio.storm.sim.scenarios import SimOptions
 from jarvis_trio.storm.sim.server import serve_listener
@@ -16,7 +16,7 @@ def run_sim(options: SimOptions, host: str, port: int) -> None:
 
     *Errors:* `ConfigError` when the port cannot be had.
     """
-    _allow_many_connections()
+    allow_many_connections()
     trio.run(_run, options, host, port)
 
 
@@ -30,8 +30,3 @@ async def _run(options: SimOptions, host: str, port: int) -> None:
             async for number in signals:
                 nursery.cancel_scope.cancel(reason=signal.Signals(number).name)
                 break
-
-
-def _allow_many_connections() -> None:
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
