@@ -162,6 +162,8 @@ def _chosen(names: tuple[str, ...]) -> list[Scenario]:
 
 
 def _storm_options(order: Order) -> StormOptions:
+    if order.model is not None and not order.model.isprintable():
+        raise ConfigError("--model holds characters that no name has")
     if order.pid is not None:
         try:
             os.kill(order.pid, 0)
@@ -188,10 +190,15 @@ def _outputs(order: Order) -> dict[str, Callable[[Report], str]]:
         if path is None:
             continue
         outputs[path] = write
-        directory = Path(path).parent
-        if path != STDOUT and not (directory.is_dir() and os.access(directory, os.W_OK)):
-            raise ConfigError(f"{path} cannot be written: no directory {directory} to write to")
+        if path != STDOUT and not _is_writable(Path(path)):
+            raise ConfigError(f"{path} is no file that can be written")
     return outputs
+
+
+def _is_writable(path: Path) -> bool:
+    if path.exists():
+        return not path.is_dir() and os.access(path, os.W_OK)
+    return path.parent.is_dir() and os.access(path.parent, os.W_OK)
 
 
 def _write(path: str, text: str) -> None:

@@ -22,6 +22,7 @@ def print_table(report: Report, file: IO[str]) -> None:
     """Print it: coloured on a terminal, plain elsewhere; NO_COLOR and COLUMNS are obeyed."""
     console = Console(file=file, highlight=False, markup=False, emoji=False)
     console.print(_table(report))
+    console.print()
     for trial in report.trials:
         _print_details(console, trial)
     brief = f"{in_brief(report.counts)}; {report.url}, {report.seconds:.1f} s, "
