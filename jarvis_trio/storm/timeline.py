@@ -29,7 +29,7 @@ def rows_of(
     return [
         Row(
             f"prompt {number}",
-            str(answers.get(marker, "no ending")),
+            "its client left" if call.left_ns else str(answers.get(marker, "no ending")),
             in_ms(_times_of(call)),
             in_ms(
                 [(each.kind.replace("_", " "), each.t_ns) for each in ours if each.marker == marker]

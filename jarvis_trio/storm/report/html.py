@@ -37,6 +37,7 @@ th, td { text-align: left; vertical-align: top; padding: .5rem .8rem .5rem 0;
   border-bottom: 1px solid var(--line); }
 th:nth-child(1) { width: 28%; } th:nth-child(4) { width: 10rem; }
 td { overflow-wrap: anywhere; }
+td:last-child { white-space: nowrap; }
 td.number { font-variant-numeric: tabular-nums; }
 .pass { color: var(--pass); } .fail { color: var(--fail); } .skip, small { color: var(--soft); }
 .pass, .fail, .skip { font-weight: 600; white-space: nowrap; }

@@ -31,20 +31,24 @@ def test_each_prompt_has_a_row_in_the_order_of_sending() -> None:
     first = call(0, head=2, first_text=3, ended=51)
     first.pieces = [(ns(2), 90), (ns(3), 40), (ns(20), 40)]
     second = call(50, left=70)
+    hanging = call(60)
     seen = [
         Seen("a", "arrival", ns(1), 1),
         Seen("a", "closed", ns(50.5), 1),
         Seen("b", "arrival", ns(52), 2),
         Seen("other", "arrival", ns(53), 3),
     ]
-    assert rows_of({"b": second, "a": first}, {"a": Answer(200, is_done=True)}, seen) == [
+    assert rows_of(
+        {"b": second, "c": hanging, "a": first}, {"a": Answer(200, is_done=True)}, seen
+    ) == [
         Row(
             "prompt 1",
             "HTTP 200, [DONE]",
             [("sent", 0), ("first byte", 2), ("first text", 3), ("text", 20), ("end", 51)],
             [("arrival", 1), ("closed", 50.5)],
         ),
-        Row("prompt 2", "no ending", [("sent", 50), ("left", 70)], [("arrival", 52)]),
+        Row("prompt 2", "its client left", [("sent", 50), ("left", 70)], [("arrival", 52)]),
+        Row("prompt 3", "no ending", [("sent", 60)], []),
     ]
 
 
