@@ -26,6 +26,10 @@ PROBE_SECONDS = 30.0
 class Progress(Protocol):
     """Is told how the storm gets on. It must not wait."""
 
+    def knows(self, abilities: Abilities) -> None:
+        """Take note of what the server was found to know, before the first scenario."""
+        ...
+
     def begins(self, scenario: Scenario) -> None:
         """Take note that a scenario begins."""
         ...
@@ -60,6 +64,7 @@ async def run_storm(
     abilities = await _find_out(target, witness, options)
     stage = Stage(target, witness, options, abilities, lag)
     await _try_one_prompt(stage)
+    progress.knows(abilities)
     trials = []
     async with trio.open_nursery() as nursery:
         nursery.start_soon(lag.run)
@@ -107,11 +112,14 @@ async def _find_out(target: Target, witness: Witness | None, options: StormOptio
     with _as_a_sentence(target.url), trio.fail_after(PROBE_SECONDS):
         async with calling(target, Request("GET", f"{target.path}/models")) as call:
             await call.rest()
+    if not call.status:
+        raise ConfigError(f"{target.url} does not answer in HTTP; mend --url (https://?)")
     if call.status in (401, 403):
         raise ConfigError(f"{target.url} refuses the key (HTTP {call.status}); give one with --key")
     if witness is not None:
         with _as_a_sentence(witness.target.url), trio.fail_after(PROBE_SECONDS):
             await witness.forget()
+            await witness.stats()
     if options.model is not None:
         return Abilities([options.model])
     try:
@@ -137,8 +145,7 @@ async def _try_one_prompt(stage: Stage) -> None:
         raise ConfigError(f"{stage.target.url} does not answer a simple prompt ({answer}){said}")
     if stage.has_witness and not (await stage.witness.stats()).requests:
         raise ConfigError(
-            f"the prompts of {stage.target.url} do not arrive at {stage.witness.target.url}: "
-            "have it ask there"
+            f"{stage.target.url} answers, but not from --sim: make that its model server"
         )
     stage.abilities.has_sessions = call.headers.get("x-session-id") == session
 

@@ -44,16 +44,17 @@ def read_target(url: str, key: str | None = None) -> Target:
     """
     parts = urlsplit(url if "://" in url else f"http://{url}")
     try:
-        port = parts.port
+        host, port = (parts.hostname or "").encode("idna").decode(), parts.port
     except ValueError:
-        port = -1
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
+        host, port = "", None
+    is_plain = parts.path.isascii() and parts.path.isprintable() and " " not in parts.path
+    if parts.scheme not in ("http", "https") or not host or not is_plain:
         raise ConfigError(f"{url!r} is no address of a server; write http://127.0.0.1:8000")
     if key is not None and not (key.isascii() and key.isprintable()):
         raise ConfigError("the key holds characters that no header can carry")
     is_secure = parts.scheme == "https"
     return Target(
-        host=parts.hostname,
+        host=host,
         port=port or (443 if is_secure else 80),
         is_secure=is_secure,
         path=parts.path.rstrip("/") or DEFAULT_PATH,

@@ -6,6 +6,9 @@ from msgspec import Struct, field
 
 from jarvis_trio.storm.lag import TOO_LATE_MS
 
+LONGEST_SEEN = 500
+"""What a server says is quoted up to here: it may say anything, at any length."""
+
 
 class Verdict(StrEnum):
     """How a server did in one scenario."""
@@ -26,6 +29,10 @@ class Finding(Struct, frozen=True):
     holds: bool
     seen: str = ""
 
+    def __str__(self) -> str:
+        mark = "" if self.holds else "NOT: "
+        return mark + self.sentence + (f" ({self.seen})" if self.seen else "")
+
 
 class Latency(Struct, frozen=True):
     """Times of one sort, in milliseconds. ``limit_ms`` is what a correct server keeps, if any."""
@@ -38,6 +45,15 @@ class Latency(Struct, frozen=True):
     limit_ms: float | None = None
 
 
+class Row(Struct, frozen=True):
+    """One prompt in time: what was seen of it when, as (label, ms since the first prompt)."""
+
+    name: str
+    ending: str
+    client: list[tuple[str, float]]
+    upstream: list[tuple[str, float]]
+
+
 class Trial(Struct):
     """One scenario, played. ``lag_ms`` is how late the harness itself was at most."""
 
@@ -46,6 +62,7 @@ class Trial(Struct):
     findings: list[Finding] = field(default_factory=list)
     latencies: list[Latency] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    timeline: list[Row] = field(default_factory=list)
     missing: str | None = None
     lag_ms: float = 0.0
     seconds: float = 0.0
@@ -63,11 +80,12 @@ class Trial(Struct):
         if self.verdict is Verdict.NOT_APPLICABLE:
             return [self.missing or "nothing was looked at"]
         ordered = sorted(self.findings, key=lambda finding: finding.holds)
-        return [_told(finding) for finding in ordered] + self.notes
+        return [str(finding) for finding in ordered] + self.notes
 
     def expect(self, sentence: str, holds: bool, seen: object = "") -> bool:
         """Note what a correct server does, and whether this one did."""
-        self.findings.append(Finding(sentence, holds, str(seen)))
+        told = "; ".join(map(str, seen)) if isinstance(seen, list) else str(seen)
+        self.findings.append(Finding(sentence, holds, told[:LONGEST_SEEN]))
         return holds
 
     def measure(self, name: str, times_ns: list[int], at_most_seconds: float | None = None) -> None:
@@ -102,8 +120,3 @@ class Trial(Struct):
     def note(self, sentence: str) -> None:
         """Note something that decides nothing."""
         self.notes.append(sentence)
-
-
-def _told(finding: Finding) -> str:
-    mark = "" if finding.holds else "NOT: "
-    return mark + finding.sentence + (f" ({finding.seen})" if finding.seen else "")

@@ -5,7 +5,7 @@ It is ``jarvis-trio sim``, and the server under test is pointed at it. A prompt 
 """
 
 from collections.abc import Collection, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -13,6 +13,7 @@ from msgspec import Struct
 from jarvis_trio.storm.call import Request, calling
 from jarvis_trio.storm.target import Target
 
+Told = TypeVar("Told")
 Kind = Literal["arrival", "first_byte", "finished", "closed", "faulted"]
 
 
@@ -90,15 +91,15 @@ class Witness:
 
     async def events(self) -> list[Seen]:
         """Return what happened, in order."""
-        return msgspec.json.decode(await self._ask("GET", "/sim/events"), type=_Events).events
+        return (await self._get("/sim/events", _Events)).events
 
     async def counts(self) -> Counts:
         """Return the counts alone: after thousands of requests, the rest takes its time."""
-        return msgspec.json.decode(await self._ask("GET", "/sim/counts"), type=Counts)
+        return await self._get("/sim/counts", Counts)
 
     async def stats(self) -> Stats:
         """Return the counts and every request."""
-        return msgspec.json.decode(await self._ask("GET", "/sim/stats"), type=Stats)
+        return await self._get("/sim/stats", Stats)
 
     async def most_at_once(self, markers: Collection[str]) -> int:
         """Return how many of these prompts were open at the same time, at most."""
@@ -111,8 +112,15 @@ class Witness:
 
     async def wait_for(self, marker: str, kind: Kind) -> Seen:
         """Wait until the upstream has come so far with that request. Callers bound it in time."""
-        path = f"/sim/wait?marker={marker}&kind={kind}"
-        return msgspec.json.decode(await self._ask("GET", path), type=Seen)
+        return await self._get(f"/sim/wait?marker={marker}&kind={kind}", Seen)
+
+    async def _get(self, path: str, kind: type[Told]) -> Told:
+        try:
+            return msgspec.json.decode(await self._ask("GET", path), type=kind)
+        except msgspec.DecodeError as error:
+            raise WitnessError(
+                f"{self.target.url}{path} is no mock upstream of this version ({error})"
+            ) from error
 
     async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> bytes:
         sent = b"" if body is None else msgspec.json.encode(body)

@@ -10,6 +10,7 @@ from jarvis_trio.storm.conversation import Conversation
 from jarvis_trio.storm.scenarios import Scenario
 from jarvis_trio.storm.sim.shapes import text_of
 from jarvis_trio.storm.stage import BRIEF, BRIEF_TOKENS, GOOD, LONG, Stage
+from jarvis_trio.storm.timeline import rows_of
 from jarvis_trio.storm.trial import Trial
 from jarvis_trio.storm.witness import Exchange
 
@@ -36,6 +37,9 @@ async def play_rapid(stage: Stage, trial: Trial) -> None:
     _judge_answers(stage, trial, conversation, markers)
     if stage.has_witness:
         await _judge_upstream(stage, trial, conversation, markers)
+    answers = {marker: read_answer(call) for marker, call in conversation.calls.items()}
+    seen = await stage.witness.events() if stage.has_witness else []
+    trial.timeline = rows_of(conversation.calls, answers, seen)
 
 
 def _judge_answers(

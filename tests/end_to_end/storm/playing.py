@@ -10,7 +10,7 @@ import trio
 
 from jarvis_trio.storm.run import run_storm
 from jarvis_trio.storm.scenarios import Scenario
-from jarvis_trio.storm.stage import StormOptions
+from jarvis_trio.storm.stage import Abilities, StormOptions
 from jarvis_trio.storm.target import Target, read_target
 from jarvis_trio.storm.trial import Trial
 from tests.end_to_end.processes import Server, Sim
@@ -26,6 +26,9 @@ SETTINGS = {"write_stall_timeout_s": "1", "graceful_timeout_s": "1"}
 
 class Silent:
     """Progress that nobody sees."""
+
+    def knows(self, abilities: Abilities) -> None:
+        pass
 
     def begins(self, scenario: Scenario) -> None:
         pass
