@@ -271,6 +271,16 @@ def _list_scenarios(context: click.Context, _: click.Parameter, is_wanted: bool)
     help="What any one thing that a correct server does may take.",
 )
 @click.option(
+    "--soak", type=duration, default="20s", show_default=True, help="How long the soak takes."
+)
+@click.option(
+    "--grace",
+    type=duration,
+    default="10s",
+    show_default=True,
+    help="How long the server lets answers run on when it is told to stop.",
+)
+@click.option(
     "--pid", type=click.IntRange(min=1), help="The server's process, if it may be shut down."
 )
 @click.option("--insecure", is_flag=True, help="Accept any TLS certificate.")

@@ -46,6 +46,8 @@ class Order(Struct, frozen=True, kw_only=True):
     gap: float
     seed: int
     patience: float
+    soak: float
+    grace: float
     pid: int | None
     insecure: bool
     json: str | None
@@ -177,6 +179,8 @@ def _storm_options(order: Order) -> StormOptions:
         pid=order.pid,
         model=order.model,
         patience_seconds=order.patience,
+        soak_seconds=order.soak,
+        grace_seconds=order.grace,
     )
 
 
