@@ -137,7 +137,7 @@ class Stage:
     async def is_all_closed(self) -> bool:
         """Wait until nothing is open at the upstream; say whether that came in time."""
         with trio.move_on_after(self.options.patience_seconds):
-            while (await self.witness.counts()).open:
+            while (await self.witness.counts()).open:  # noqa: ASYNC110 - it is asked anew
                 await trio.sleep(0.02)
             return True
         return False
