@@ -222,19 +222,22 @@ async def _connect(
 async def _connect_socket(target: Target, receive_buffer: int | None) -> trio.socket.SocketType:
     """Connect to the first of the host's addresses where somebody listens."""
     found = await trio.socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-    while True:
-        family, kind, protocol, _, address = found.pop(0)
+    refused: OSError | None = None
+    for family, kind, protocol, _, address in found:
         sock = trio.socket.socket(family, kind, protocol)
         try:
             if receive_buffer is not None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
             await sock.connect(address)
-        except BaseException as error:
+        except OSError as error:
             sock.close()
-            if not (found and isinstance(error, OSError)):
-                raise
+            refused = error
+        except BaseException:
+            sock.close()
+            raise
         else:
             return sock
+    raise refused or OSError(f"{target.host} has no address")
 
 
 @cache

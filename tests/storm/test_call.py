@@ -33,7 +33,7 @@ async def asking(serve: Serve) -> AsyncIterator[Call]:
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
             (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-            nursery.start_soon(trio.serve_listeners, handle, [listener])
+            nursery.start_soon(trio.serve_listeners, handle, [listener])  # noqa: ASYNC113 - it listens
             target = Target("127.0.0.1", listener.socket.getsockname()[1])
             async with calling(target, Request("GET", "/")) as call:
                 yield call

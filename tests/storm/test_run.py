@@ -81,7 +81,7 @@ async def test_a_reason_from_within_a_nursery_is_found(sim: SimClient) -> None:
         async def find_out() -> None:
             raise NotApplicableError("nothing is there")
 
-        async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as nursery:  # noqa: ASYNC112 - it makes a group
             nursery.start_soon(find_out)
 
     assert (await played(sim, play)).evidence == ["nothing is there"]

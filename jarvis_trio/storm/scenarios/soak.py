@@ -135,7 +135,7 @@ class Client:
     async def read_slowly(self) -> None:
         """Take a large answer in small bites."""
         async with self._asking(FLOOD, receive_buffer=SMALL_BUFFER) as call:
-            while await call.read():
+            while await call.read():  # noqa: ASYNC110 - slow on purpose
                 await trio.sleep(SLOW_READ_SECONDS)
             self._judge_whole("read slowly", call, FLOOD_TOKENS)
 
