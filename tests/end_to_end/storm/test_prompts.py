@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from jarvis_trio.errors import ConfigError
 from jarvis_trio.storm.scenarios import Scenario
 from jarvis_trio.storm.scenarios.busy import BUSY
 from jarvis_trio.storm.scenarios.neighbours import TWO_SESSIONS
@@ -68,6 +69,11 @@ def test_ours_with_few_places_refuses_and_answers_who_comes_back(tmp_path: Path,
         trial = play(BUSY, server, sim, FEW)
     assert trial.verdict is Verdict.PASS, trial.evidence
     assert "with HTTP 429" in trial.evidence[0]
+
+
+def test_a_witness_that_sees_no_prompts_is_an_error(simulated_server: Server, sim: Sim) -> None:
+    with pytest.raises(ConfigError, match="do not arrive at"):
+        play(RAPID, simulated_server, sim)
 
 
 @pytest.mark.parametrize(
