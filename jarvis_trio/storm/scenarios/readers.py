@@ -108,7 +108,10 @@ async def _wait_until_held_back(stage: Stage, trial: Trial, marker: str) -> None
         return
     before = -1
     with trio.move_on_after(stage.options.patience_seconds):
-        while (made := (await stage.witness.stats()).tokens_of(marker)) != before:
+        while True:
+            made = (await stage.witness.stats()).tokens_of(marker)
+            if made == before:
+                break
             before = made
             await trio.sleep(LOOK_SECONDS)
     await _tell_taken(stage, trial, marker, ENDLESS_TOKENS, "for the client that does not read")
