@@ -82,7 +82,8 @@ async def _read_slowly(call: Call, patience_seconds: float) -> None:
     """Read some KB/s for half the patience."""
     with trio.move_on_after(patience_seconds):
         until = trio.current_time() + patience_seconds / 2
-        while trio.current_time() < until and await call.read(SLOW_READ_BYTES):
+        while trio.current_time() < until:
+            await call.read(SLOW_READ_BYTES)
             await trio.sleep(SLOW_READ_SECONDS)
 
 
