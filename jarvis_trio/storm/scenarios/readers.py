@@ -82,7 +82,8 @@ async def _read_slowly(call: Call, patience_seconds: float) -> None:
     """Read some KB/s for half the patience."""
     with trio.move_on_after(patience_seconds):
         until = trio.current_time() + patience_seconds / 2
-        while trio.current_time() < until and await call.read(SLOW_READ_BYTES):
+        while trio.current_time() < until:
+            await call.read(SLOW_READ_BYTES)
             await trio.sleep(SLOW_READ_SECONDS)
 
 
@@ -108,7 +109,10 @@ async def _wait_until_held_back(stage: Stage, trial: Trial, marker: str) -> None
         return
     before = -1
     with trio.move_on_after(stage.options.patience_seconds):
-        while (made := (await stage.witness.stats()).tokens_of(marker)) != before:
+        while True:
+            made = (await stage.witness.stats()).tokens_of(marker)
+            if made == before:
+                break
             before = made
             await trio.sleep(LOOK_SECONDS)
     await _tell_taken(stage, trial, marker, ENDLESS_TOKENS, "for the client that does not read")
