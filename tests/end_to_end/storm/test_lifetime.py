@@ -12,7 +12,15 @@ from jarvis_trio.storm.target import read_target
 from jarvis_trio.storm.trial import Verdict
 from tests.end_to_end.processes import Sim
 from tests.end_to_end.serving import serving
-from tests.end_to_end.storm.playing import SETTINGS, SHORT, Silent, broken, broken_process, failed, play
+from tests.end_to_end.storm.playing import (
+    SETTINGS,
+    SHORT,
+    Silent,
+    broken,
+    broken_process,
+    failed,
+    play,
+)
 
 HASTY = replace(SHORT, patience_seconds=3, grace_seconds=1)
 KEPT = "a connection that is kept is good for the next prompt, or closed"
@@ -53,6 +61,13 @@ def test_a_server_that_keeps_no_connection_closes_it(tmp_path: Path, sim: Sim) -
     assert trial.verdict is Verdict.PASS, trial.evidence
     (kept,) = [finding for finding in trial.findings if finding.sentence == KEPT]
     assert kept.seen.startswith("it was closed behind: HTTP 200")
+
+
+def test_idle_fails_a_server_that_says_close_and_stays_open(tmp_path: Path, sim: Sim) -> None:
+    with broken(tmp_path, sim, "says_close_and_stays_open") as server:
+        trial = play(IDLE, server, sim, HASTY)
+    assert failed(trial) == [KEPT]
+    assert "the answer said that it is not kept" in trial.evidence[0]
 
 
 def test_idle_fails_a_server_that_does_not_wait(tmp_path: Path, sim: Sim) -> None:

@@ -106,12 +106,13 @@ def test_error_fails_a_server_that_tells_every_refusal_as_the_clients_fault(
 ) -> None:
     with broken(tmp_path, sim, "tells_refusals_as_the_clients_fault") as server:
         found = failed(play(UPSTREAM_ERROR, server, sim))
-    assert [sentence[:22] for sentence in found] == ["a refusal with 429 kee", "a refusal with 503 kee"]
+    assert [sentence[:22] for sentence in found] == [
+        "a refusal with 429 kee",
+        "a refusal with 503 kee",
+    ]
 
 
-def test_hangs_fails_a_server_that_ends_the_wait_without_an_error(
-    tmp_path: Path, sim: Sim
-) -> None:
+def test_hangs_fails_a_server_that_ends_the_wait_without_an_error(tmp_path: Path, sim: Sim) -> None:
     timeouts = {"first_token_timeout_s": "0.5", "idle_timeout_s": "0.5"}
     with broken(tmp_path, sim, "ends_without_an_error", **timeouts) as server:
         found = failed(play(UPSTREAM_HANGS, server, sim))

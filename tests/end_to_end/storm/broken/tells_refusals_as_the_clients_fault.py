@@ -10,7 +10,5 @@ def break_it() -> None:
     Upstream._refusal = _reject  # type: ignore[method-assign]
 
 
-def _reject(
-    self: Upstream, response: httpx.Response, said: str, model: str | None
-) -> JarvisError:
+def _reject(self: Upstream, response: httpx.Response, said: str, model: str | None) -> JarvisError:
     return UpstreamRejectedError("the model server rejected the request", said=said)
