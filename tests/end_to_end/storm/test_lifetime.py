@@ -63,6 +63,13 @@ def test_a_server_that_keeps_no_connection_closes_it(tmp_path: Path, sim: Sim) -
     assert kept.seen.startswith("it was closed behind: HTTP 200")
 
 
+def test_idle_fails_a_server_that_says_close_and_stays_open(tmp_path: Path, sim: Sim) -> None:
+    with broken(tmp_path, sim, "says_close_and_stays_open") as server:
+        trial = play(IDLE, server, sim, HASTY)
+    assert failures(trial) == [KEPT]
+    assert "the answer said that it is not kept" in trial.evidence[0]
+
+
 def test_idle_fails_a_server_that_does_not_wait(tmp_path: Path, sim: Sim) -> None:
     options = ("--port", "0", "--upstream", sim.upstream("openai"))
     with serving(tmp_path, *options, **SETTINGS, idle_timeout_s="0.5") as server:
