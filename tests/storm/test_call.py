@@ -148,13 +148,17 @@ async def test_leaving_a_crowd_before_the_end_leaves_nothing_behind(sim: SimClie
     with trio.fail_after(5), Crowd() as crowd:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(crowd.run)
-            body = b'{"model":"sim-silent","stream":true,"messages":[{"role":"user"}]}'
+            body = (
+                b'{"model":"sim?first_ms=200&tokens=9","stream":true,"messages":[{"role":"user"}]}'
+            )
             target = Target("127.0.0.1", sim.port)
             async with calling(target, Request("POST", "/v1/chat/completions", body)) as call:
                 with trio.move_on_after(0.05):
                     await crowd.rest(call)
                 assert crowd._reading == {}
                 assert call.ended_ns is None
+                await call.rest()  # what comes now is nobody's but the caller's
+                assert call.is_whole
             nursery.cancel_scope.cancel(reason="the test is over")
 
 

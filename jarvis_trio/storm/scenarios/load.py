@@ -113,7 +113,7 @@ async def _ask(stage: Stage, crowd: Crowd, session: _Session) -> None:
 
 
 async def _give_up_in_silence(crowd: Crowd, seconds: float, scope: trio.CancelScope) -> None:
-    while (silent := (monotonic_ns() - crowd.last_ns) / 1e9) < seconds:  # noqa: ASYNC110
+    while (silent := (monotonic_ns() - crowd.last_ns) / 1e9) < seconds:  # noqa: ASYNC110 - time it is
         await trio.sleep(seconds - silent)
     scope.cancel(reason="nothing came to anybody for too long")
 

@@ -7,7 +7,6 @@ from msgspec.structs import replace
 
 from jarvis_trio.storm.scenarios import Scenario
 from jarvis_trio.storm.scenarios.load import MANY_SESSIONS
-from jarvis_trio.storm.scenarios.prompts import RAPID
 from jarvis_trio.storm.scenarios.soak import SOAK
 from jarvis_trio.storm.target import read_target
 from jarvis_trio.storm.trial import Trial, Verdict
@@ -15,7 +14,8 @@ from tests.end_to_end.processes import Sim
 from tests.end_to_end.serving import serving
 from tests.end_to_end.storm.playing import SETTINGS, SHORT, broken, play
 
-LIGHT = replace(SHORT, answer_seconds=1, soak_seconds=1.5)
+LIGHT = replace(SHORT, answer_seconds=1, soak_seconds=1.5, patience_seconds=10)
+WRONG_TEXT = "every text is right: nothing lost, doubled or crossed"
 
 
 def failed(trial: Trial) -> list[str]:
@@ -55,7 +55,7 @@ def test_without_a_sim_only_the_clients_side_is_judged(scenario: Scenario, sim: 
 def test_soak_fails_a_server_that_leaks_upstream_connections(tmp_path: Path, sim: Sim) -> None:
     with broken(tmp_path, sim, "leaks_upstream_connections") as server:
         trial = play(SOAK, server, sim, replace(LIGHT, patience_seconds=2))
-    assert failed(trial) == ["nothing stays open at the model server"]
+    assert "nothing stays open at the model server" in failed(trial)
 
 
 def test_many_sessions_passes_a_server_that_leaks_but_answers(tmp_path: Path, sim: Sim) -> None:
@@ -66,15 +66,13 @@ def test_many_sessions_passes_a_server_that_leaks_but_answers(tmp_path: Path, si
 
 def test_many_sessions_fails_a_server_that_mixes_up_texts(tmp_path: Path, sim: Sim) -> None:
     with broken(tmp_path, sim, "mixes_up_sessions") as server:
-        assert play(RAPID, server, sim).verdict is Verdict.PASS
         trial = play(MANY_SESSIONS, server, sim, LIGHT)
-    assert failed(trial) == ["every text is right: nothing lost, doubled or crossed"]
-    assert "of another answer" in trial.evidence[0]
+    assert WRONG_TEXT in failed(trial)
+    assert any("of another answer" in line for line in trial.evidence)
 
 
 def test_many_sessions_fails_a_server_that_drops_a_piece(tmp_path: Path, sim: Sim) -> None:
     with broken(tmp_path, sim, "drops_a_piece") as server:
-        assert play(RAPID, server, sim).verdict is Verdict.PASS
         trial = play(MANY_SESSIONS, server, sim, LIGHT)
-    assert failed(trial) == ["every text is right: nothing lost, doubled or crossed"]
-    assert "missing" in trial.evidence[0]
+    assert WRONG_TEXT in failed(trial)
+    assert any("words are missing" in line for line in trial.evidence)
