@@ -19,6 +19,9 @@ from jarvis_trio.observe.metrics import Metrics
 from jarvis_trio.observe.task_tree import in_one_line
 from jarvis_trio.providers.base import Provider
 
+PIECES_OF_PATIENCE = 8
+"""A loop that was held up meanwhile has not given a cleanup its time: that costs one piece."""
+
 
 class Session:
     """Who has a conversation's one slot, and who waits for it.
@@ -199,10 +202,10 @@ class Sessions:
 
     async def _quarantine_if_overdue(self, cancelled: LiveStream) -> None:
         """Take the output and the session from a stream whose cleanup hangs."""
-        with trio.move_on_after(self._limits.cleanup_timeout_seconds):
-            await cancelled.finished.wait()
-        if cancelled.finished.is_set():
-            return
+        for _ in range(PIECES_OF_PATIENCE):
+            with trio.move_on_after(self._limits.cleanup_timeout_seconds / PIECES_OF_PATIENCE):
+                await cancelled.finished.wait()
+                return
         cancelled.quarantined = True
         self._admission.take()
         self._metrics.quarantined.inc()

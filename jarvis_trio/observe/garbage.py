@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-THRESHOLDS = (20_000, 20, 100)
-"""New objects before a young collection; young ones before a middle, middle ones before a full."""
+THRESHOLDS = (700, 10, 100)
+"""New objects before a young collection; young ones before a middle, middle ones before a full.
+
+Only the last is not Python's own: what is short-lived and in a circle must not wait.
+"""
 
 
 def spare_the_loop() -> None:

@@ -382,3 +382,19 @@ async def test_the_log_tells_a_supersede_in_the_documented_order(
     starts = [entry for entry in logged.entries if entry["event"] == "stream_start"]
     assert len(ends) == len(starts) == 2
     assert all(entry["cleanup_done"] is True for entry in ends)
+
+
+async def test_a_loop_that_was_held_up_quarantines_nobody(autojump_clock: MockClock) -> None:
+    """A cleanup that had no turn has not used its time."""
+    let_go = trio.Event()
+    script = by_prompt(A=Play(Text("a"), trio.Event(), close_hangs_until=let_go))
+    async with Engine(script).running() as engine:
+        client = engine.send("A")
+        await client.read_until(b"[a]")
+        client.reader.leave()
+        await wait_all_tasks_blocked()
+        autojump_clock.jump(5 * LIMITS.cleanup_timeout_seconds)
+        let_go.set()
+        await client.stream.finished.wait()
+        assert not client.stream.quarantined
+        await engine.assert_nothing_is_left()

@@ -68,6 +68,17 @@ def go_on_after_the_answer(sock: socket.socket) -> None:
     stream = client.open(headers)
     while stream not in client.ended:
         client.read_once()
+    # Another answer on the connection: by then the first is forgotten.
+    get = [
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":path", "/healthz"),
+        (":authority", "localhost"),
+    ]
+    other = client.open(get)
+    client.send(other, b"", end_stream=True)
+    while other not in client.ended:
+        client.read_once()
     client.send(stream, b"x" * 100)
 
 
