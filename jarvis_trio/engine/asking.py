@@ -15,8 +15,9 @@ from jarvis_trio.providers.base import Answer, Provider
 RETRY_DELAY_SECONDS = 0.25
 """Before the first retry; each further one waits twice as long, up to the longest."""
 
-LONGEST_DELAY_SECONDS = 2.0
-"""An upstream that asks for more patience than this has its answer passed on to the client."""
+LONGEST_DELAY_SECONDS = 0.5
+"""An upstream that asks for more patience than this has its refusal passed on to the client, while
+that can still be a status: after a second the headers are committed."""
 
 
 async def ask(
