@@ -64,7 +64,8 @@ async def test_it_is_asked_so_often_and_ever_more_patiently(
     async with Engine(lambda _: refusing(DOWN), limits).running() as engine:
         assert await engine.send("p").read() == b"<open><error upstream_error>"
         assert attempts(engine) == 1 + retries
-        assert trio.current_time() - engine.started_at == pytest.approx([0, 0.25, 0.75, 1.25][retries])
+        waited = [0, 0.25, 0.75, 1.25][retries]
+        assert trio.current_time() - engine.started_at == pytest.approx(waited)
 
 
 @pytest.mark.parametrize(
