@@ -2,6 +2,7 @@
 # make install  .venv with jarvis-trio and hypercorn in it
 # make check    format, lint, types, floors
 # make test     every test
+# make peers    the storm against ours and other servers (downloads them): writes docs/peers.md
 # make clean    remove what the others made
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ ASYNC_RULES := --enable=ASYNC,ASYNC900 --disable=ASYNC124,ASYNC127,ASYNC910,ASYN
 	--startable-in-context-manager=run,run_services,serve_sim
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run install check test clean lock format
+.PHONY: run install check test clean lock format peers
 
 run: .venv/installed
 	@exec $(BIN)/jarvis-trio serve --host "$(HOST)" --port "$(PORT)"
@@ -32,12 +33,16 @@ check: .venv/test-installed
 test: .venv/test-installed
 	$(BIN)/python -X dev -m pytest
 
+# The peers' packages are not locked: what the newest do is what people get.
+peers: .venv/test-installed
+	@$(BIN)/python -m tests.benchmarks.peers
+
 format: .venv/test-installed
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-peers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Locks anew: needs uv. Neither file names a package index.

@@ -62,7 +62,7 @@ What happened and when (CLOCK_MONOTONIC, ns); "marker:NAME" in a prompt names it
   GET  /sim/stats    open, max_open, requests, completed, aborted, faulted, tokens, by_marker
   GET  /sim/counts   the same without by_marker
   GET  /sim/wait     ?marker=NAME&kind=KIND answers when that has happened
-  POST /sim/reset    forgets, the script too
+  POST /sim/reset    forgets, the script too; with ?end=1 it ends every answer first
 """
 """\\b is click's mark for "do not re-wrap"."""
 

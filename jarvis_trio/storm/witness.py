@@ -86,8 +86,8 @@ class Witness:
         await self._ask("POST", "/sim/script", {"marker": marker, "model": model})
 
     async def forget(self) -> None:
-        """Begin a new record, with no script."""
-        await self._ask("POST", "/sim/reset")
+        """Begin a new record, with no script and nothing open."""
+        await self._ask("POST", "/sim/reset?end=1")
 
     async def events(self) -> list[Seen]:
         """Return what happened, in order."""

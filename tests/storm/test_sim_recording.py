@@ -217,6 +217,21 @@ async def test_reset_forgets_all_but_what_is_open(sim: SimClient) -> None:
     assert events == {"events": []}
 
 
+async def test_a_reset_can_end_what_is_open(sim: SimClient) -> None:
+    """A server that keeps an answer of one scenario is not blamed for it in the next."""
+    with trio.fail_after(5):
+        async with sim.connect() as hanging, sim.connect() as stalled:
+            await hanging.ask("openai", "sim-hang", "marker:hanging")
+            await sim.happened("hanging", "arrival")
+            await stalled.ask("ollama", "sim-stall?at=1", "marker:stalled")
+            await stalled.read(until=b"w0 ")
+            assert (await sim.request("POST", "/sim/reset?end=1")).status == 200
+            during = await sim.get("/sim/counts")
+            assert (await hanging.read()).ended == "fin"
+            assert (await stalled.read()).ended == "fin"
+    assert (during["open"], during["max_open"], during["faulted"]) == (0, 0, 0)
+
+
 async def test_waiting_for_an_event_answers_when_it_happens(
     sim: SimClient, nursery: trio.Nursery
 ) -> None:

@@ -80,6 +80,7 @@ class Sim:
         self._watch = watch
         self._recording = Recording(watch)
         self._script = Script()
+        self._ends: dict[Exchange, Callable[[], None]] = {}
         self._connection_numbers = count(1)
         self._routes = self._make_routes()
 
@@ -164,6 +165,11 @@ class Sim:
             self._recording.closed(exchange)
             scope.cancel(reason="the peer has closed")
 
+        def end() -> None:
+            self._recording.faulted(exchange)
+            scope.cancel(reason="a reset ends what is open")
+
+        self._ends[exchange] = end
         with self._watch.watching(call.peer.fileno(), on_close):
             try:
                 with scope:
@@ -171,6 +177,8 @@ class Sim:
             except OSError:
                 self._recording.closed(exchange)  # told by a write before the watch could tell
                 raise
+            finally:
+                del self._ends[exchange]
         if scope.cancelled_caught:
             call.reply.keep_alive = False
 
@@ -247,6 +255,10 @@ class Sim:
         await call.reply.json(200, {"status": "scripted"})
 
     async def _sim_reset(self, call: Call) -> None:
+        """Forget; ``?end=1`` also ends every answer, so that who leaks one is blamed once."""
+        if call.request.query.get("end") == "1":
+            for end in list(self._ends.values()):
+                end()
         self._recording.reset()
         self._script.reset()
         await call.reply.json(200, {"status": "forgotten"})

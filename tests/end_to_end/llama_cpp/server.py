@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--ctx", type=int, default=32_768, help="tokens, shared out over the slots")
     # llama.cpp's default is 2048. Between two batches of a prefill is where it can be stopped.
     parser.add_argument("--batch", type=int, default=512, help="tokens of a prefill step")
+    parser.add_argument("--predict", type=int, default=-1, help="most tokens of an answer")
     arguments = parser.parse_args()
 
     # Blocked before the server starts its threads, so that they inherit it and sigwait gets it.
@@ -46,6 +47,7 @@ def _parameters(arguments: argparse.Namespace) -> CommonParams:
     parameters.n_parallel = arguments.parallel
     parameters.n_ctx = arguments.ctx
     parameters.n_batch = arguments.batch
+    parameters.n_predict = arguments.predict
     parameters.cpuparams.n_threads = 1
     parameters.warmup = False
     parameters.endpoint_slots = True
