@@ -1,7 +1,7 @@
 """The garbage collector's part in holding up the loop, kept small and told as what it is.
 
 A full collection looks at everything that lives: with a thousand streams, for a quarter of a
-second. What an answer needs is freed without it, as nothing in it refers to itself in a circle.
+second. It is not made more seldom: what requests leave behind in circles would wait as well.
 """
 
 import gc
@@ -10,18 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-THRESHOLDS = (700, 10, 100)
-"""New objects before a young collection; young ones before a middle, middle ones before a full.
-
-Only the last is not Python's own: what is short-lived and in a circle must not wait.
-"""
-
 
 def spare_the_loop() -> None:
-    """Leave out what is there for good, and look at the rest more seldom."""
+    """Leave out what is there for good."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*THRESHOLDS)
 
 
 class Collections:
