@@ -8,14 +8,15 @@ One object. Fields may come; none changes its meaning or goes without a new ``fo
 ``url``, ``sim``  what was tried; null where there was no mock upstream
 ``began_at``      RFC 3339; ``seconds`` is how long all of it took
 ``options``       ``sessions``, ``prompts``, ``gap_seconds``, ``seed``, ``pid``, ``model``,
-                  ``patience_seconds``; never the key
+                  ``patience_seconds``, ``grace_seconds``, ``answer_seconds``, ``soak_seconds``;
+                  never the key
 ``abilities``     what the server was found to know: ``models``, ``has_sessions``, ``has_stop``
 ``verdict``       ``pass``, ``fail``, or ``not applicable`` when nothing could be played
 ``counts``        how many scenarios came to which verdict
 ``trials``        a list, in the order of playing; each has ``scenario``, ``promise``, ``verdict``,
                   ``missing`` (why it is not applicable, or null), ``findings`` (``sentence``,
                   ``holds``, ``seen``), ``latencies`` (``name``, ``count``, ``p50_ms``, ``p99_ms``,
-                  ``max_ms``; the first is the key one), ``notes``, ``seconds``, ``lag_ms`` (how
+                  ``max_ms``, ``limit_ms``; the first is the key one), ``notes``, ``seconds``, ``lag_ms`` (how
                   late the harness itself was at most) and ``timeline`` (``name``, ``ending``,
                   ``client`` and ``upstream``: lists of [label, ms since the first prompt])
 ================  ==================================================================================
