@@ -77,7 +77,7 @@ def test_a_good_server_passes_and_every_report_is_written(
     outputs = [word for name, path in files.items() for word in (f"--{name}", str(path))]
     done = run(*on(ours, sim), *SHORT, *outputs)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
-    assert re.search(r"^rapid +pass +the last prompt is answered", done.stdout, re.MULTILINE)
+    assert re.search(r"^rapid +pass +\S", done.stdout, re.MULTILINE)
     assert "\x1b" not in done.stdout
     told = json.loads(files["json"].read_text("utf-8"))
     assert (told["verdict"], told["abilities"]["has_sessions"]) == ("pass", True)

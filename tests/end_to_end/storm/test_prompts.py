@@ -72,7 +72,7 @@ def test_ours_with_few_places_refuses_and_answers_who_comes_back(tmp_path: Path,
 
 
 def test_a_witness_that_sees_no_prompts_is_an_error(simulated_server: Server, sim: Sim) -> None:
-    with pytest.raises(ConfigError, match="do not arrive at"):
+    with pytest.raises(ConfigError, match="answers, but not from --sim"):
         play(RAPID, simulated_server, sim)
 
 
