@@ -16,9 +16,10 @@ One object. Fields may come; none changes its meaning or goes without a new ``fo
 ``trials``        a list, in the order of playing; each has ``scenario``, ``promise``, ``verdict``,
                   ``missing`` (why it is not applicable, or null), ``findings`` (``sentence``,
                   ``holds``, ``seen``), ``latencies`` (``name``, ``count``, ``p50_ms``, ``p99_ms``,
-                  ``max_ms``, ``limit_ms``; the first is the key one), ``notes``, ``seconds``, ``lag_ms`` (how
-                  late the harness itself was at most) and ``timeline`` (``name``, ``ending``,
-                  ``client`` and ``upstream``: lists of [label, ms since the first prompt])
+                  ``max_ms``, ``limit_ms``; the first is the key one), ``notes``, ``seconds``,
+                  ``lag_ms`` (how late the harness itself was at most) and ``timeline``
+                  (``name``, ``ending``, ``client`` and ``upstream``: lists of
+                  [label, ms since the first prompt])
 ================  ==================================================================================
 """
 
