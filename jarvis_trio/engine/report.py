@@ -15,7 +15,7 @@ from jarvis_trio.observe.task_tree import Row, render, tree, walk
 
 
 def make_report(sessions: Sessions) -> str:
-    """Return the whole tree as text. Sync; its last line says how long the loop was held."""
+    """Return the whole tree as text. Sync; its last line says how much CPU time it took."""
     began = time.thread_time()
     root = trio.lowlevel.current_root_task()
     assert root is not None  # noqa: S101 - there is one while the loop runs, and we are in it

@@ -53,7 +53,6 @@ class Abilities(Struct):
 
     models: list[str]
     has_sessions: bool = False
-    has_stop: bool = False
 
 
 class Stage:

@@ -197,6 +197,18 @@ def wait_until(is_so: Callable[[], bool], tell: Callable[[], object] = str) -> N
         time.sleep(0.01)
 
 
+def settled_descriptors(server: Server) -> int:
+    """Count the workers' descriptors once the count has stopped falling."""
+    counts = [server.descriptors()]
+
+    def stands_still() -> bool:
+        counts.append(server.descriptors())
+        return len(counts) > 10 and len(set(counts[-10:])) == 1
+
+    wait_until(stands_still)
+    return counts[-1]
+
+
 def wait_until_up(
     process: subprocess.Popen[bytes], url: str, console: Path, tls: ssl.SSLContext | None
 ) -> None:

@@ -10,7 +10,7 @@ One object. Fields may come; none changes its meaning or goes without a new ``fo
 ``options``       ``sessions``, ``prompts``, ``gap_seconds``, ``seed``, ``pid``, ``model``,
                   ``patience_seconds``, ``grace_seconds``, ``answer_seconds``, ``soak_seconds``;
                   never the key
-``abilities``     what the server was found to know: ``models``, ``has_sessions``, ``has_stop``
+``abilities``     what the server was found to know: ``models``, ``has_sessions``
 ``verdict``       ``pass``, ``fail``, or ``not applicable`` when nothing could be played
 ``counts``        how many scenarios came to which verdict
 ``trials``        a list, in the order of playing; each has ``scenario``, ``promise``, ``verdict``,

@@ -15,7 +15,7 @@ import pytest
 import trio
 
 from tests.end_to_end.client import Exchange, prompt
-from tests.end_to_end.processes import Server, running_server, wait_until
+from tests.end_to_end.processes import Server, running_server, settled_descriptors, wait_until
 from tests.providers.raw_server import RawPeer, RawServer, raw_server
 
 SECRET = "a-prompt-that-no-log-may-tell"
@@ -102,7 +102,7 @@ class PlayedUpstream:
         self.api = api
         self.port = port
         self.name = f"{api.name} at {host}:{port}"
-        self.descriptors = descriptors_at_rest(server)
+        self.descriptors = settled_descriptors(server)
 
     @contextlib.asynccontextmanager
     async def playing(
@@ -218,15 +218,3 @@ def servers_before_upstream(**settings: Any) -> Any:
             yield upstream
 
     return upstream
-
-
-def descriptors_at_rest(server: Server) -> int:
-    """Count the workers' descriptors once the count stands still."""
-    counts = [server.descriptors()]
-
-    def stands_still() -> bool:
-        counts.append(server.descriptors())
-        return len(counts) > 10 and len(set(counts[-10:])) == 1
-
-    wait_until(stands_still)
-    return counts[-1]

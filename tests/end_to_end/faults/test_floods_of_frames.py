@@ -35,8 +35,7 @@ from tests.end_to_end.faults.raw_clients import (
     read_until,
     read_until_closed,
 )
-from tests.end_to_end.faults.test_hostile_connections import settled_descriptors
-from tests.end_to_end.processes import Server, Sim, running_server, wait_until
+from tests.end_to_end.processes import Server, Sim, running_server, settled_descriptors, wait_until
 
 CHAT = "/v1/chat/completions"
 FLOODS = 3

@@ -14,8 +14,8 @@ from tests.end_to_end.faults.raw_clients import (
     read_until,
     read_until_closed,
 )
-from tests.end_to_end.faults.test_hostile_connections import WEBSOCKET, get, settled_descriptors
-from tests.end_to_end.processes import Server, Sim, running_server, wait_until
+from tests.end_to_end.faults.test_hostile_connections import WEBSOCKET, get
+from tests.end_to_end.processes import Server, Sim, running_server, settled_descriptors, wait_until
 
 BODY_BYTES = 10_000
 GROWTH_MEGABYTES = 40

@@ -27,7 +27,14 @@ from tests.end_to_end.faults.raw_clients import (
     read_until_closed,
     reset,
 )
-from tests.end_to_end.processes import COMPLAINTS, Server, Sim, running_server, wait_until
+from tests.end_to_end.processes import (
+    COMPLAINTS,
+    Server,
+    Sim,
+    running_server,
+    settled_descriptors,
+    wait_until,
+)
 
 Attack = Callable[[socket.socket], None]
 
@@ -89,18 +96,6 @@ def printed(server: Server) -> str:
 
 def crashes(server: Server) -> int:
     return sum(line["event"] == "connection_crashed" for line in server.log())
-
-
-def settled_descriptors(server: Server) -> int:
-    """Count the workers' descriptors once the count has stopped falling."""
-    counts = [server.descriptors()]
-
-    def stands_still() -> bool:
-        counts.append(server.descriptors())
-        return len(counts) > 10 and len(set(counts[-10:])) == 1
-
-    wait_until(stands_still)
-    return counts[-1]
 
 
 def refusal(sock: socket.socket) -> tuple[int, str]:

@@ -26,7 +26,7 @@ def test_it_holds_all_that_was_found() -> None:
     assert told["verdict"] == "fail"
     assert told["counts"] == {"pass": 1, "fail": 1, "not applicable": 1}
     assert told["options"]["sessions"] == 50
-    assert told["abilities"] == {"models": ["sim"], "has_sessions": False, "has_stop": False}
+    assert told["abilities"] == {"models": ["sim"], "has_sessions": False}
     assert told["began_at"] == "2026-01-02T03:04:05Z"
     rapid, leavers, stop = told["trials"]
     assert [each["verdict"] for each in told["trials"]] == ["pass", "fail", "not applicable"]
