@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Literal, TypeVar
 
 import msgspec
+import trio
 from msgspec import Struct
 
 from jarvis_trio.storm.call import Request, calling
@@ -15,6 +16,9 @@ from jarvis_trio.storm.target import Target
 
 Told = TypeVar("Told")
 Kind = Literal["arrival", "first_byte", "finished", "closed", "faulted"]
+
+ANSWER_SECONDS = 30.0
+"""What is asked it answers at once; the events of a long storm are many."""
 
 
 class WitnessError(Exception):
@@ -112,17 +116,32 @@ class Witness:
 
     async def wait_for(self, marker: str, kind: Kind) -> Seen:
         """Wait until the upstream has come so far with that request. Callers bound it in time."""
-        return await self._get(f"/sim/wait?marker={marker}&kind={kind}", Seen)
+        path = f"/sim/wait?marker={marker}&kind={kind}"
+        return self._read(path, await self._wait_for_answer("GET", path), Seen)
 
     async def _get(self, path: str, kind: type[Told]) -> Told:
+        return self._read(path, await self._ask("GET", path), kind)
+
+    def _read(self, path: str, told: bytes, kind: type[Told]) -> Told:
         try:
-            return msgspec.json.decode(await self._ask("GET", path), type=kind)
+            return msgspec.json.decode(told, type=kind)
         except msgspec.DecodeError as error:
             raise WitnessError(
                 f"{self.target.url}{path} is no mock upstream of this version ({error})"
             ) from error
 
     async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> bytes:
+        try:
+            with trio.fail_after(ANSWER_SECONDS):
+                return await self._wait_for_answer(method, path, body)
+        except trio.TooSlowError:
+            raise WitnessError(
+                f"{self.target.url}{path} has not answered for {ANSWER_SECONDS:g} s"
+            ) from None
+
+    async def _wait_for_answer(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> bytes:
         sent = b"" if body is None else msgspec.json.encode(body)
         async with calling(self.target, Request(method, path, sent)) as call:
             await call.rest()

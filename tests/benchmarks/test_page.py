@@ -6,7 +6,7 @@ import msgspec
 
 from jarvis_trio.storm.report.json_file import write_json
 from jarvis_trio.storm.trial import Latency, Trial
-from tests.benchmarks.peers.page import Measured, Run, write_page
+from tests.benchmarks.peers.page import Measured, Played, Run, write_page
 from tests.storm.report.reports import HOSTILE, failed, passed, report, skipped
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -15,8 +15,8 @@ RUN = Run(cores=2, system="Linux x86_64")
 
 def measured(name: str, *trials: Trial, sim: str | None = "http://127.0.0.1:9999") -> Measured:
     told = msgspec.structs.replace(report(*trials), sim=sim)
-    raw = msgspec.Raw(write_json(told).encode())
-    return Measured(name, "a server", AT, "one 1.0", "run one", "jarvis-trio storm", raw)
+    played = [msgspec.json.decode(write_json(told), type=Played)]
+    return Measured(name, "a server", AT, "one 1.0", "run one", "jarvis-trio storm", played)
 
 
 def quick() -> Trial:

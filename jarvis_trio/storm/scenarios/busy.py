@@ -1,14 +1,13 @@
 """More prompts than a session, or the server, takes."""
 
 from collections import Counter
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from time import monotonic_ns
 
 import trio
 
 from jarvis_trio.storm.answer import Answer, read_answer
 from jarvis_trio.storm.call import Call
+from jarvis_trio.storm.refusal import fault_of_refusal, retry_after
 from jarvis_trio.storm.scenarios import Scenario
 from jarvis_trio.storm.stage import BRIEF, LONG, Stage
 from jarvis_trio.storm.trial import Trial
@@ -155,39 +154,12 @@ class _Crowd:
 
     def _wait(self, refused: Call) -> float:
         """Return how long a client has to wait; so long, no answers need to come."""
-        told = _retry_after(refused) or 0.0
+        told = retry_after(refused) or 0.0
         wait = min(max(told, SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
         if wait > self._longest_wait:
             self._longest_wait = wait
             self._be_patient()
         return wait
-
-
-def fault_of_refusal(call: Call) -> str | None:
-    """Say what of a refusal a client does not understand: None if it is told all it needs.
-
-    It needs JSON, and either when to ask again (429, 503) or that it should not (409).
-    """
-    answer = read_answer(call)
-    if call.status not in (409, 429, 503) or call.ended_ns is None or answer.is_cut:
-        return str(answer)
-    if answer.fault is not None:
-        return f"HTTP {call.status} without JSON"
-    if call.status == 409 and call.headers.get("x-should-retry") != "false":
-        return "HTTP 409 without x-should-retry: false"
-    if call.status != 409 and _retry_after(call) is None:
-        return f"HTTP {call.status} without a Retry-After"
-    return None
-
-
-def _retry_after(call: Call) -> float | None:
-    text = call.headers.get("retry-after", "")
-    try:
-        if text.isdecimal():
-            return float(text)
-        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):  # a date of no known zone is no time
-        return None
 
 
 BUSY = Scenario(

@@ -11,15 +11,16 @@ from pathlib import Path
 
 import msgspec
 
-from tests.benchmarks.peers.page import Measured, Run, write_page
+from jarvis_trio.storm.scenarios.all import ALL
+from tests.benchmarks.peers.page import Measured, Played, Run, write_page
 from tests.benchmarks.peers.peer import ROOT, NotHereError, Peer, Setting, running
 from tests.benchmarks.peers.servers import GRACE_SECONDS, PEERS
 from tests.end_to_end.processes import free_port, running_sim
 
 FOLDER = ROOT / ".venv-peers"
-STORM = ["--sessions", "20", "--prompts", "8", "--patience", "5s", "--soak", "5s"]
-STORM += ["--grace", f"{GRACE_SECONDS}s"]
-LONGEST_SECONDS = 900
+STORM = ["--sessions", "20", "--soak", "10s", "--grace", f"{GRACE_SECONDS}s"]
+LONGEST_SECONDS = 300
+"""What one scenario may take."""
 
 
 def main() -> None:
@@ -46,24 +47,31 @@ def main() -> None:
 
 
 def measure(peer: Peer) -> Measured:
-    """Install it, run it, play the storm against it, and end it."""
+    """Install it, and play each scenario of the storm against a process of its own."""
     _say(f"== {peer.name}")
     measured = Measured(peer.name, peer.what, datetime.now(UTC))
     try:
         measured.versions = peer.prepare(FOLDER / peer.name.lower())
-        with tempfile.TemporaryDirectory(prefix="peer-") as folder, running_sim() as sim:
-            setting = Setting(free_port(), sim.url, Path(folder))
-            with running(peer, setting) as (pid, command):
-                measured.command = command.shown(setting)
-                report = Path(folder) / "storm.json"
-                options = _storm_options(peer, setting, pid)
-                measured.storm = " ".join(["jarvis-trio", "storm", *_shown(options, setting, pid)])
-                _play([*options, "--json", str(report)])
-                measured.report = msgspec.Raw(report.read_bytes())
+        for scenario in ALL:
+            with tempfile.TemporaryDirectory(prefix="peer-") as folder, running_sim() as sim:
+                setting = Setting(free_port(), sim.url, Path(folder))
+                _measure(peer, setting, scenario.name, measured)
     except NotHereError as error:
         measured.missing = " ".join(str(error).split())
         _say(f"!! {peer.name} IS NOT MEASURED: {error}")
     return measured
+
+
+def _measure(peer: Peer, setting: Setting, scenario: str, measured: Measured) -> None:
+    with running(peer, setting) as (pid, command):
+        options = _storm_options(peer, setting, pid)
+        report = setting.folder / "storm.json"
+        _play([*options, "--scenario", scenario, "--json", str(report)])
+    measured.command = command.shown(setting)
+    measured.storm = " ".join(["jarvis-trio", "storm", *_shown(options, setting, pid)])
+    played = msgspec.json.decode(report.read_bytes(), type=Played)
+    measured.played.append(played)
+    _say(f"   {scenario}: {played.trials[0].verdict}, {played.seconds:.0f} s")
 
 
 def _storm_options(peer: Peer, setting: Setting, pid: int) -> list[str]:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-import msgspec
 from msgspec import Struct
 
 from jarvis_trio.storm.report import printable
@@ -18,19 +17,6 @@ class Run(Struct, frozen=True):
 
     cores: int
     system: str
-
-
-class Measured(Struct):
-    """What became of one peer: the storm's JSON, or why there is none."""
-
-    name: str
-    what: str
-    measured_at: datetime
-    versions: str = ""
-    command: str = ""
-    storm: str = ""
-    report: msgspec.Raw = msgspec.Raw(b"null")
-    missing: str | None = None
 
 
 class _Finding(Struct):
@@ -55,19 +41,39 @@ class _Trial(Struct):
     latencies: list[_Latency]
 
 
-class _Report(Struct):
+class Played(Struct):
+    """A report of the storm, of which one scenario was played."""
+
     seconds: float
     sim: str | None
     trials: list[_Trial]
 
+
+class Measured(Struct):
+    """What became of one peer: the storm's reports, or why there are none."""
+
+    name: str
+    what: str
+    measured_at: datetime
+    versions: str = ""
+    command: str = ""
+    storm: str = ""
+    played: list[Played] = []
+    missing: str | None = None
+
+    @property
+    def trials(self) -> list[_Trial]:
+        """What was found, in the order of playing."""
+        return [trial for played in self.played for trial in played.trials]
+
+    @property
+    def is_behind_sim(self) -> bool:
+        """Say whether the mock model server was behind it."""
+        return any(played.sim is not None for played in self.played)
+
     def trial(self, scenario: str) -> _Trial | None:
         """Return the one of that name."""
         return next((trial for trial in self.trials if trial.scenario == scenario), None)
-
-
-class _Played(Struct):
-    name: str
-    report: _Report
 
 
 INTRODUCTION = """\
@@ -75,25 +81,18 @@ INTRODUCTION = """\
 
 `make peers` installs each server below in an environment of its own, runs it over the mock model
 server `jarvis-trio sim`, plays `jarvis-trio storm` against it, and writes this page from the
-reports. Nothing here was written by hand, and nothing is told that was not measured in that run.
+reports. Every scenario has a freshly started process of the server, so that none pays for what
+another left behind. Nothing here was written by hand, and nothing is told that was not measured.
 
 The storm looks at what happens when users supersede, leave, stop, read slowly, or when the model
 server fails; it does not look at what else these servers can do, which is much. A server without
 sessions is judged by disconnects only. A verdict is of that version, with that configuration.
-
-All scenarios are played one after the other against one process of each server, as users would
-find it: one that a scenario leaves busy or out of order can fail the next ones by that alone. Where
-"afterwards, the server answers a prompt" did not hold, the rows below it may be such.
 """
 
 
 def write_page(run: Run, found: list[Measured]) -> str:
     """Return the page, with a line for each scenario and a column for each peer."""
-    played = [
-        _Played(each.name, msgspec.json.decode(each.report, type=_Report))
-        for each in found
-        if each.missing is None
-    ]
+    played = [each for each in found if each.missing is None]
     dates = sorted({f"{each.measured_at:%Y-%m-%d}" for each in found})
     parts = [
         INTRODUCTION,
@@ -121,24 +120,25 @@ def _servers(found: list[Measured]) -> Iterator[str]:
             yield f"{each.name} was not measured here: {_text(each.missing)}\n"
 
 
-def _verdicts(played: list[_Played]) -> Iterator[str]:
+def _verdicts(played: list[Measured]) -> Iterator[str]:
     yield "## The verdicts\n"
     yield from _table(["scenario", *(each.name for each in played)])
     for scenario in _scenarios(played):
-        trials = [each.report.trial(scenario) for each in played]
+        trials = [each.trial(scenario) for each in played]
         yield _row([f"`{scenario}`", *(MARKS[trial.verdict] if trial else "" for trial in trials)])
-    counts = [[trial.verdict for trial in each.report.trials] for each in played]
+    counts = [[trial.verdict for trial in each.trials] for each in played]
     told = [f"{verdicts.count('pass')} pass, {verdicts.count('fail')} fail" for verdicts in counts]
     yield _row(["", *told])
-    yield _row(["the storm took", *(f"{each.report.seconds:.0f} s" for each in played)])
+    took = [sum(played.seconds for played in each.played) for each in played]
+    yield _row(["the storm took", *(f"{seconds:.0f} s" for seconds in took)])
     yield ""
 
 
-def _failures(played: list[_Played]) -> Iterator[str]:
+def _failures(played: list[Measured]) -> Iterator[str]:
     yield "## What failed\n"
     yield "Each with what a correct server does, and in brackets what was seen instead.\n"
     for each in played:
-        failed = [trial for trial in each.report.trials if trial.verdict == "fail"]
+        failed = [trial for trial in each.trials if trial.verdict == "fail"]
         yield f"### {each.name}\n"
         for trial in failed:
             broken = [finding for finding in trial.findings if not finding.holds]
@@ -149,21 +149,21 @@ def _failures(played: list[_Played]) -> Iterator[str]:
 
 
 def _aftermath(broken: list[_Finding]) -> str:
-    """Say so when the server was still out of order behind a scenario: it may fail the next."""
+    """Say so when the server was still out of order behind a scenario."""
     wedged = any(finding.sentence.startswith("afterwards,") for finding in broken[1:])
     return "; afterwards, the server did not answer a prompt" if wedged else ""
 
 
-def _not_applicable(played: list[_Played]) -> Iterator[str]:
+def _not_applicable(played: list[Measured]) -> Iterator[str]:
     yield "## What could not be played\n"
     for each in played:
-        for trial in each.report.trials:
+        for trial in each.trials:
             if trial.verdict == "not applicable":
                 yield f"- {each.name}, `{trial.scenario}`: {_text(trial.missing or 'no finding')}."
     yield ""
 
 
-def _latencies(played: list[_Played]) -> Iterator[str]:
+def _latencies(played: list[Measured]) -> Iterator[str]:
     yield "## How long it took\n"
     yield "p50 / p99 in milliseconds, of this run only; the storm judges nobody by them.\n"
     yield from _table(["scenario", "what", *(each.name for each in played)])
@@ -174,7 +174,7 @@ def _latencies(played: list[_Played]) -> Iterator[str]:
     yield ""
 
 
-def _better(played: list[_Played]) -> Iterator[str]:
+def _better(played: list[Measured]) -> Iterator[str]:
     """Tell where another did better: in a verdict, or by its median over the same model server."""
     ours = next((each for each in played if each.name == OURS), None)
     if ours is None:
@@ -187,21 +187,21 @@ def _better(played: list[_Played]) -> Iterator[str]:
     yield ""
 
 
-def _better_verdicts(ours: _Played, played: list[_Played]) -> Iterator[str]:
-    for trial in ours.report.trials:
+def _better_verdicts(ours: Measured, played: list[Measured]) -> Iterator[str]:
+    for trial in ours.trials:
         if trial.verdict != "pass":
             for each in played:
-                its = each.report.trial(trial.scenario)
+                its = each.trial(trial.scenario)
                 if its and its.verdict == "pass":
                     yield f"- `{trial.scenario}`: {each.name} passes; ours: {trial.verdict}."
 
 
-def _better_latencies(ours: _Played, played: list[_Played]) -> Iterator[str]:
+def _better_latencies(ours: Measured, played: list[Measured]) -> Iterator[str]:
     for scenario, name in _measurements([ours]):
         mine = _latency(ours, scenario, name)
         for each in played:
             its = _latency(each, scenario, name)
-            comparable = each.report.sim and _passes(ours, scenario) and _passes(each, scenario)
+            comparable = each.is_behind_sim and _passes(ours, scenario) and _passes(each, scenario)
             if mine and its and comparable and its.p50_ms < mine.p50_ms:
                 medians = f"{its.p50_ms:.1f} ms, ours {mine.p50_ms:.1f} ms"
                 yield f"- `{scenario}`, {name}: {each.name} {medians}."
@@ -211,36 +211,37 @@ def _repeating(found: list[Measured]) -> Iterator[str]:
     yield "## How to repeat it\n"
     yield "`make peers` does all of it (nginx has to be there: Debian's `nginx-light`), and"
     yield "`.venv/bin/python -m tests.benchmarks.peers --only NAME` measures one of them anew."
-    yield "By hand, with `jarvis-trio sim --port 9999` in front of which each is put:\n"
+    yield "By hand, with `jarvis-trio sim --port 9999` in front of which each is put, and"
+    yield "`--scenario NAME` to play one scenario alone, as was done here:\n"
     for each in found:
         if each.missing is None:
             yield f"{each.name}:\n\n```text\n{each.command}\n{each.storm}\n```\n"
     yield "The configuration files are in `tests/benchmarks/peers/servers.py`.\n"
 
 
-def _scenarios(played: list[_Played]) -> list[str]:
-    return list(dict.fromkeys(trial.scenario for each in played for trial in each.report.trials))
+def _scenarios(played: list[Measured]) -> list[str]:
+    return list(dict.fromkeys(trial.scenario for each in played for trial in each.trials))
 
 
-def _measurements(played: list[_Played]) -> list[tuple[str, str]]:
+def _measurements(played: list[Measured]) -> list[tuple[str, str]]:
     """Return the key measurement of each scenario: its first."""
     firsts = [
         (trial.scenario, trial.latencies[0].name)
         for each in played
-        for trial in each.report.trials
+        for trial in each.trials
         if trial.latencies
     ]
     scenarios = _scenarios(played)
     return sorted(dict.fromkeys(firsts), key=lambda first: scenarios.index(first[0]))
 
 
-def _passes(played: _Played, scenario: str) -> bool:
-    trial = played.report.trial(scenario)
+def _passes(played: Measured, scenario: str) -> bool:
+    trial = played.trial(scenario)
     return trial is not None and trial.verdict == "pass"
 
 
-def _latency(played: _Played, scenario: str, name: str) -> _Latency | None:
-    trial = played.report.trial(scenario)
+def _latency(played: Measured, scenario: str, name: str) -> _Latency | None:
+    trial = played.trial(scenario)
     return next((each for each in trial.latencies if each.name == name), None) if trial else None
 
 

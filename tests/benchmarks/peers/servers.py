@@ -14,6 +14,9 @@ from tests.benchmarks.peers.peer import ROOT, Command, NotHereError, Peer, Setti
 
 GRACE_SECONDS = 5
 
+LLAMA_CPP_LAYERS = 26
+LLAMA_CPP_TOKENS = 200
+
 LITELLM = """\
 model_list:
   - model_name: sim
@@ -146,11 +149,10 @@ def _llama_cpp(setting: Setting) -> Command:
     from tests.end_to_end.llama_cpp.model import write_model
 
     model = setting.folder / "word-salad.gguf"
-    # The model never ends an answer by itself, and nobody's patience would last to its context's.
-    write_model(model, layers=26)
+    write_model(model, layers=LLAMA_CPP_LAYERS)
     program = ROOT / "tests" / "end_to_end" / "llama_cpp" / "server.py"
     words = [sys.executable, str(program), str(model), str(setting.port)]
-    return Command([*words, "--parallel", "4", "--predict", "200"])
+    return Command([*words, "--parallel", "4", "--predict", str(LLAMA_CPP_TOKENS)])
 
 
 PEERS = [
@@ -182,8 +184,9 @@ PEERS = [
     ),
     Peer(
         "llama.cpp",
-        "llama.cpp's own server (4 slots, answers of 200 tokens at most, random weights), a model "
-        "server itself: played without the mock one",
+        "llama.cpp's own server, a model server itself: played without the mock one. 4 slots, a "
+        f"model of {LLAMA_CPP_LAYERS} layers with random weights, answers of at most "
+        f"{LLAMA_CPP_TOKENS} tokens: nobody would wait for the end of its context",
         _llama_cpp_version,
         _llama_cpp,
         is_behind_sim=False,
