@@ -36,7 +36,9 @@ from jarvis_trio.web.app import JarvisApp, build_web
 from jarvis_trio.web.auth import Keys
 from jarvis_trio.web.drain import Drain
 from jarvis_trio.web.hypercorn_watch import begin_drain_when_told
+from jarvis_trio.web.response_body import Keepalive
 from jarvis_trio.web.stall_watch import StallWatch
+from jarvis_trio.wire.openai.frames import PING
 
 OLLAMA_PORT = 11434
 AUTO_TIMEOUT_SECONDS = 0.5
@@ -106,8 +108,10 @@ def assemble(
     metrics.watch(live=lambda: len(sessions.streams), queued=lambda: admission.turns.waiting)
     stall_watch = StallWatch(settings.write_stall_timeout_s)
     drain = Drain(sessions, settings.graceful_timeout_s)
-    app = build_web(settings, sessions, stall_watch, drain, metrics)
+    keepalive = Keepalive(settings.keepalive_s, PING)
+    app = build_web(settings, sessions, stall_watch, keepalive, drain, metrics)
     services: dict[str, Service] = {"stall watch": stall_watch.run, "drain": drain.run}
+    services |= {"provider": provider.run, "keepalive": keepalive.run}
     services |= _services_to_see_inside(sessions, metrics, to_stderr)
     if is_under_hypercorn_cli:
         services["hypercorn watch"] = partial(begin_drain_when_told, drain)

@@ -6,8 +6,11 @@ from typing import Self
 
 import trio
 
+from jarvis_trio.engine.pace import MARKS, size_of
 from jarvis_trio.errors import JarvisError
 from jarvis_trio.events import ChatRequest, Delta, Finish, Message, Model, Text
+
+GATHERED_BYTES = 1024
 
 Step = Delta | list[Delta] | float | trio.Event | Exception
 """A delta or several in one read, seconds to sleep, an event to wait for, an error to raise."""
@@ -61,6 +64,9 @@ class ScriptedProvider:
         prompt = request.messages[-1].text
         return ScriptedAnswer(self, prompt, self.script(prompt))
 
+    async def run(self) -> None:
+        await trio.sleep_forever()
+
     async def models(self) -> list[Model]:
         await trio.lowlevel.checkpoint()
         return [Model("scripted-model")]
@@ -79,6 +85,8 @@ class ScriptedAnswer:
         self.prompt = prompt
         self.play = play
         self.left = list(play.steps)
+        self.due = trio.current_time()
+        self.has_gathered = False
 
     async def __aenter__(self) -> Self:
         self.provider.note("open", self.prompt)
@@ -105,17 +113,48 @@ class ScriptedAnswer:
         self.provider.note("closed", self.prompt)
 
     async def receive(self) -> list[Delta]:
+        """Return the next read, and what has come behind it while nobody was reading."""
         await trio.lowlevel.checkpoint()
-        while self.left:
-            if deltas := await self._perform(self.left.pop(0)):
-                return deltas
-        return []
+        deltas: list[Delta] = []
+        while self.left and (not deltas or (self.has_gathered and self._has_come(self.left[0]))):
+            deltas += await self._perform(self.left.pop(0))
+        self.has_gathered = False
+        return deltas
+
+    async def gather(self, seconds: float) -> None:
+        """Wait ``seconds``, or until the end has come, or more text than should wait."""
+        self.has_gathered = True
+        until = trio.current_time() + seconds
+        due = self.due
+        size = 0
+        for step in self.left:
+            if isinstance(step, (int, float)):
+                due += step
+            elif isinstance(step, trio.Event):
+                break  # TODO
+            elif isinstance(step, Exception):
+                break
+            else:
+                deltas = step if isinstance(step, list) else [step]
+                size += size_of(deltas)
+                if size > GATHERED_BYTES or any(isinstance(delta, MARKS) for delta in deltas):
+                    break
+        await trio.sleep_until(min(due, until))
+
+    def _has_come(self, step: Step) -> bool:
+        if isinstance(step, (trio.Event, Exception)):
+            return False
+        wait = step if isinstance(step, (int, float)) else 0
+        return self.due + wait <= trio.current_time()
 
     async def _perform(self, step: Step) -> list[Delta]:
+        """Do it at its time, which is reckoned from the step before: nothing waits for a reader."""
         if isinstance(step, (int, float)):
-            await trio.sleep(step)
+            self.due += step
+            await trio.sleep_until(self.due)
         elif isinstance(step, trio.Event):
             await step.wait()
+            self.due = trio.current_time()
         elif isinstance(step, Exception):
             raise step
         elif isinstance(step, list):

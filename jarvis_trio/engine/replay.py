@@ -62,11 +62,17 @@ class ReplayBuffer:
     async def receive(self, reader: "Reader", max_bytes: int) -> bytes:
         """Wait for what ``reader`` has not had: at most ``max_bytes``; ``b""`` at the end."""
         while reader.position >= self.appended_bytes and not self.closed:
+            if data := reader.take_aside():
+                return data
             await self._news.park()
         data = self._read(reader.position, max_bytes)
         reader.position += len(data)
         self._readers_moved()
         return data
+
+    def hand(self, reader: "Reader") -> None:
+        """Wake ``reader``, which has been handed something."""
+        self._news.unpark_all()
 
     def detach(self, reader: "Reader", cause: Cause) -> None:
         """Forget a reader; idempotent."""
@@ -120,10 +126,21 @@ class Reader:
     def __init__(self, buffer: ReplayBuffer, position: int) -> None:
         self.position = position
         self._buffer = buffer
+        self._aside = b""
 
     async def receive(self, max_bytes: int) -> bytes:
         """Wait for frames and return at most ``max_bytes`` of them; ``b""`` is the end."""
         return await self._buffer.receive(self, max_bytes)
+
+    def hand(self, data: bytes) -> None:
+        """Have ``receive`` return ``data``, which is no frame, if it waits and nothing comes."""
+        self._aside = data
+        self._buffer.hand(self)
+
+    def take_aside(self) -> bytes:
+        """Return what was handed to this reader alone."""
+        data, self._aside = self._aside, b""
+        return data
 
     def leave(self, cause: Cause = Cause.CLIENT_DISCONNECT) -> None:
         """Stop reading. Sync and idempotent: nothing ever waits for a reader."""

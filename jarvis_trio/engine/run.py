@@ -17,6 +17,7 @@ from msgspec import Struct
 from jarvis_trio.engine.asking import ask
 from jarvis_trio.engine.batching import Batcher
 from jarvis_trio.engine.event_bus import EventBus, EventName, StreamEvents
+from jarvis_trio.engine.pace import Pace
 from jarvis_trio.engine.stream import LiveStream
 from jarvis_trio.errors import JarvisError, UpstreamEOFError, UpstreamTimeoutError
 from jarvis_trio.events import ChatEvent, Delta, Phase
@@ -82,8 +83,6 @@ async def _make(
     batcher = Batcher(
         stream,
         receive,
-        window_seconds=limits.flush_window_seconds,
-        flush_bytes=limits.flush_bytes,
         on_text=None if events is None else tell_text,
     )
     async with trio.open_nursery() as making:
@@ -103,6 +102,7 @@ async def generate(
     still framed. *Resources:* closes the channel; the upstream connection is the provider's
     context, closed before this returns.
     """
+    pace = Pace(limits.flush_window_seconds, limits.flush_bytes, stream.log)
     with channel:
         limit = trio.CancelScope(deadline=trio.current_time() + limits.first_token_timeout_seconds)
         try:
@@ -119,6 +119,7 @@ async def generate(
                             limit.deadline = float("inf")
                             await channel.send(deltas)
                         limit.deadline = trio.current_time() + limits.idle_timeout_seconds
+                        await pace.rest(answer, deltas)
             if limit.cancelled_caught:
                 stream.fail(_too_slow(stream, provider, limits))
         except JarvisError as error:

@@ -14,13 +14,21 @@ class Answer(Protocol):
     """One answer that an upstream has accepted to give."""
 
     async def receive(self) -> list[Delta]:
-        """Wait for the upstream and return what one read brought; empty means a clean end.
+        """Wait for the upstream and return all that has come; empty means a clean end.
 
-        A list, not a delta: what arrived together is handed on together, so that a burst of
-        tokens costs one task switch. Before a clean end there was exactly one ``Finish``.
+        A list, not a delta: what arrived together is handed on together, so that it costs one task
+        switch. Before a clean end there was exactly one ``Finish``. The caller sees to it that
+        other tasks get their turn: there may be no checkpoint where something has come already.
 
         Errors: UpstreamError or one of its kind; UpstreamEOFError when the upstream closed
         before its own end marker.
+        """
+        ...
+
+    async def gather(self, seconds: float) -> None:
+        """Wait ``seconds``, or until so much has come, or the end, that it should be received.
+
+        It takes nothing: the engine calls it between two reads.
         """
         ...
 
@@ -45,6 +53,10 @@ class Provider(Protocol):
         upstream found fault with the request). Deadlines are the caller's, except that for
         dialling.
         """
+        ...
+
+    async def run(self) -> None:
+        """Do what all its answers need, until cancelled; it runs for as long as there are any."""
         ...
 
     async def models(self) -> list[Model]:

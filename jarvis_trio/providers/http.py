@@ -14,6 +14,7 @@ import ssl
 import httpx
 import trio
 
+from jarvis_trio.providers.gathering import Gathering
 from jarvis_trio.providers.http_body import NEVER, Connection, ResponseBody
 from jarvis_trio.providers.http_errors import CONNECT_ERRORS, WRITE_ERRORS
 
@@ -34,8 +35,13 @@ class TrioTransport(httpx.AsyncBaseTransport):
     """
 
     def __init__(
-        self, ssl_context: ssl.SSLContext | None = None, *, is_secure: bool = True
+        self,
+        ssl_context: ssl.SSLContext | None = None,
+        *,
+        is_secure: bool = True,
+        gathering: Gathering | None = None,
     ) -> None:
+        self._gathering = gathering or Gathering()
         if ssl_context is None:
             # Reading the authorities takes its time; without them, nobody is trusted.
             plain = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -47,7 +53,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
         data = _head_of(request) + await request.aread()
         write_seconds = _seconds(request, "write")
         stream = await self._connect(request)
-        body = ResponseBody(stream, _seconds(request, "read"))
+        body = ResponseBody(stream, _seconds(request, "read"), self._gathering)
         try:
             if len(data) <= SENT_AT_ONCE_BYTES:
                 await _send(stream, data, write_seconds)

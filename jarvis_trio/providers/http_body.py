@@ -1,11 +1,13 @@
 """A response's body, read from the connection that it arrives on and parsed by httptools."""
 
+import os
 from collections.abc import AsyncIterator
 
 import httptools
 import httpx
 import trio
 
+from jarvis_trio.providers.gathering import Gatherer, Gathering
 from jarvis_trio.providers.http_errors import READ_ERRORS, UnreadableError
 
 Connection = trio.SocketStream | trio.SSLStream[trio.SocketStream]
@@ -26,7 +28,7 @@ class ResponseBody(httpx.AsyncByteStream):
     body, and any fault while reading it.
     """
 
-    def __init__(self, stream: Connection, read_seconds: float) -> None:
+    def __init__(self, stream: Connection, read_seconds: float, gathering: Gathering) -> None:
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self._stream = stream
@@ -38,6 +40,11 @@ class ResponseBody(httpx.AsyncByteStream):
         self._is_complete = False
         self._ends_with_connection = True
         self._fault: UnreadableError | None = None
+        tls = isinstance(stream, trio.SSLStream)
+        self._socket = (stream.transport_stream if tls else stream).socket
+        self._descriptor = None if tls else self._socket.fileno()
+        self._gathering = gathering
+        self._gatherer: Gatherer | None = None
 
     async def receive_head(self) -> None:
         """Wait for the status and the headers."""
@@ -63,6 +70,15 @@ class ResponseBody(httpx.AsyncByteStream):
         self._pieces.clear()
         return data
 
+    async def gather(self, seconds: float) -> None:
+        """Wait ``seconds``, or until so much has come, or the end, that it should be read."""
+        if self._is_complete or self._fault is not None:
+            await trio.lowlevel.checkpoint()
+            return
+        if self._gatherer is None:
+            self._gatherer = self._gathering.add(self._socket)
+        await self._gathering.wait(self._gatherer, seconds)
+
     async def read_whole(self) -> bytes:
         """Return the rest of the body. *Errors:* as ``receive``, and when it is too large."""
         pieces: list[bytes] = []
@@ -77,9 +93,10 @@ class ResponseBody(httpx.AsyncByteStream):
 
     def close(self) -> None:
         """Close the connection: the upstream's kernel knows before this returns."""
-        stream = self._stream
-        tcp = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
-        tcp.socket.close()
+        if self._gatherer is not None:
+            self._gathering.remove(self._socket)
+            self._gatherer = None
+        self._socket.close()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -107,11 +124,7 @@ class ResponseBody(httpx.AsyncByteStream):
         if self._fault is not None:
             raise self._fault
         with READ_ERRORS:
-            if self._read_seconds == NEVER:  # on the token path: a scope costs as much as a parse
-                data = await self._stream.receive_some(RECEIVE_BYTES)
-            else:
-                with trio.fail_after(self._read_seconds):
-                    data = await self._stream.receive_some(RECEIVE_BYTES)
+            data = await self._read()
         if not data:
             return False
         try:
@@ -125,6 +138,19 @@ class ResponseBody(httpx.AsyncByteStream):
             part = "a trailer" if self._head_is_complete else "the head"
             self._fault = UnreadableError(f"{part} of the answer is too large")
         return True
+
+    async def _read(self) -> bytes | bytearray:
+        if self._gatherer is not None:
+            if self._descriptor is not None:
+                try:  # what has gathered is there, as a rule: no need to wait for it
+                    return os.read(self._descriptor, RECEIVE_BYTES)
+                except BlockingIOError:
+                    pass
+            self._gatherer.wake_at(1)
+        if self._read_seconds == NEVER:  # on the token path: a scope costs as much as a parse
+            return await self._stream.receive_some(RECEIVE_BYTES)
+        with trio.fail_after(self._read_seconds):
+            return await self._stream.receive_some(RECEIVE_BYTES)
 
     # What httptools calls. What follows the body is nobody's business.
 

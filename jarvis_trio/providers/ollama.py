@@ -15,6 +15,7 @@ class OllamaProvider:
     def __init__(self, base_url: str, key: str | None, connect_timeout_seconds: float) -> None:
         self._upstream = Upstream("ollama", base_url, key, connect_timeout_seconds)
         self.name = self._upstream.name
+        self.run = self._upstream.run
         self.default_model: str | None = None
 
     @asynccontextmanager

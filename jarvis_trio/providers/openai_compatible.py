@@ -24,6 +24,7 @@ class OpenAICompatibleProvider:
     def __init__(self, base_url: str, key: str | None, connect_timeout_seconds: float) -> None:
         self._upstream = Upstream("openai", base_url, key, connect_timeout_seconds)
         self.name = self._upstream.name
+        self.run = self._upstream.run
         self.default_model: str | None = None
         self._is_llama_cpp: bool | None = None
 

@@ -115,6 +115,10 @@ class SimulatedProvider:
         await trio.lowlevel.checkpoint()
         yield SimulatedAnswer(request, self.options)
 
+    async def run(self) -> None:
+        """Do nothing: it needs nothing."""
+        await trio.sleep_forever()
+
     async def models(self) -> list[Model]:
         """List the one model, whose id says that it is a simulation."""
         await trio.lowlevel.checkpoint()
@@ -164,6 +168,11 @@ class SimulatedAnswer:
         due = self._tokens[self._sent : until]
         self._sent = until
         return [Text(token) for token in due]
+
+    async def gather(self, seconds: float) -> None:
+        """Wait ``seconds``, or until as many tokens are due as one ``receive`` returns."""
+        last = min(self._sent + MAX_TOKENS_PER_RECEIVE, len(self._tokens)) - 1
+        await trio.sleep_until(min(trio.current_time() + seconds, self._due(last)))
 
     def _due(self, index: int) -> float:
         return self._first_due + index / self._tokens_per_second

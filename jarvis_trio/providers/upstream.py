@@ -27,6 +27,7 @@ from jarvis_trio.errors import (
     WireError,
 )
 from jarvis_trio.events import Delta, Model
+from jarvis_trio.providers.gathering import Gathering
 from jarvis_trio.providers.http import TrioTransport
 from jarvis_trio.providers.http_body import ResponseBody
 from jarvis_trio.providers.http_errors import UnreadableError
@@ -51,7 +52,7 @@ class UpstreamAnswer:
         self._decoder = decoder
 
     async def receive(self) -> list[Delta]:
-        """Wait for the upstream and return what one read brought; empty means a clean end."""
+        """Wait for the upstream and return all that has come; empty means a clean end."""
         decoder = self._decoder
         while not decoder.ended:
             if decoder.error is not None:
@@ -59,6 +60,13 @@ class UpstreamAnswer:
             if deltas := await self._receive_once():
                 return deltas
         return []
+
+    async def gather(self, seconds: float) -> None:
+        """Wait ``seconds``, or until so much has come, or the end, that it should be received."""
+        if self._decoder.ended or self._decoder.error is not None:
+            await trio.lowlevel.checkpoint()
+        else:
+            await self._body.gather(seconds)
 
     async def _receive_once(self) -> list[Delta]:
         """Decode one read. A fault of the format stays in the decoder until the next call."""
@@ -86,12 +94,14 @@ class Upstream:
         self.name = f"{kind} at {url.netloc.decode()}"
         headers = {"Accept-Encoding": "identity", "User-Agent": "jarvis_trio"}
         self._key = key
+        self._gathering = Gathering()
+        self.run = self._gathering.run
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
         self._client = httpx.AsyncClient(
             base_url=url,
             headers=headers,
-            transport=TrioTransport(is_secure=url.scheme == "https"),
+            transport=TrioTransport(is_secure=url.scheme == "https", gathering=self._gathering),
             trust_env=False,
             # One conversation's cookies are none of the next one's business.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),

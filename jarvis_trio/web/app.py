@@ -20,6 +20,7 @@ from jarvis_trio.web.drain import Drain
 from jarvis_trio.web.openai_routes import OpenAIRoutes, trace_of
 from jarvis_trio.web.openapi import openapi
 from jarvis_trio.web.ops_routes import OpsRoutes
+from jarvis_trio.web.response_body import Keepalive
 from jarvis_trio.web.stall_watch import StallWatch
 
 WRONG_WORKER = "jarvis_trio runs on trio: start hypercorn with --worker-class trio"
@@ -54,6 +55,7 @@ def build_web(
     settings: Settings,
     sessions: Sessions,
     stall_watch: StallWatch,
+    keepalive: Keepalive,
     drain: Drain,
     metrics: Metrics,
 ) -> JarvisApp:
@@ -71,7 +73,7 @@ def build_web(
     # runs in it is bounded by itself.
     app.config["BACKGROUND_TASK_SHUTDOWN_TIMEOUT"] = float("inf")
     keys = Keys(settings.api_keys, settings.admin_keys)
-    _add_routes(app, settings, sessions, metrics, keys)
+    _add_routes(app, settings, sessions, metrics, keys, keepalive)
     _add_errors(app)
 
     @app.before_request
@@ -88,9 +90,14 @@ def build_web(
 
 
 def _add_routes(
-    app: JarvisApp, settings: Settings, sessions: Sessions, metrics: Metrics, keys: Keys
+    app: JarvisApp,
+    settings: Settings,
+    sessions: Sessions,
+    metrics: Metrics,
+    keys: Keys,
+    keepalive: Keepalive,
 ) -> None:
-    openai = OpenAIRoutes(settings, sessions, keys)
+    openai = OpenAIRoutes(settings, sessions, keys, keepalive)
     ops = OpsRoutes(sessions, metrics, settings.connect_timeout_s)
     debug = DebugRoutes(sessions, keys)
     for rule, method, view in (

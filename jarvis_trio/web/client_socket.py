@@ -8,6 +8,7 @@ socket). A request that came another way (QUIC, another server, a test) has none
 """
 
 import fcntl
+import os
 import socket
 import sys
 import termios
@@ -42,9 +43,23 @@ class ClientSocket:
     *Resources:* the socket is Hypercorn's, and may have been closed already.
     """
 
-    def __init__(self, sock: trio.socket.SocketType) -> None:
+    def __init__(self, sock: trio.socket.SocketType, *, is_plain: bool) -> None:
         self._sock = sock
+        self._is_plain = is_plain
         self._writes = 0
+
+    def send_nowait(self, data: bytes) -> int:
+        """Return how much of ``data`` the kernel has taken at once.
+
+        None of it where it is not ours to send as it is (TLS), and where there is a fault, which
+        is for whoever waits to find.
+        """
+        if not self._is_plain:
+            return 0
+        try:
+            return os.write(self._sock.fileno(), data)
+        except OSError:
+            return 0
 
     def count_write(self) -> None:
         """Take note that the kernel has taken a write whole."""

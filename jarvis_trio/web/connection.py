@@ -94,6 +94,9 @@ class HTTPConnection(TrioASGIHTTPConnection):
                 with trio.move_on_after(linger):
                     await self._request_is_whole.wait()
                 self._response_is_sent = True
+            if _is_one_slice(message):
+                await send_part(message)
+                return
             for part in _slices(message):
                 await send_part(part)
 
@@ -168,11 +171,12 @@ async def _refuse(error: RequestError, send: ASGISendCallable) -> None:
     await send({"type": "http.response.body", "body": encode_error(error), "more_body": False})
 
 
+def _is_one_slice(message: ASGISendEvent) -> bool:
+    return message["type"] != "http.response.body" or len(message["body"]) <= WRITE_SLICE_BYTES
+
+
 def _slices(message: ASGISendEvent) -> Iterator[ASGISendEvent]:
-    """Return the message, a long body in slices: each has the whole timeout to be taken."""
-    if message["type"] != "http.response.body" or len(message["body"]) <= WRITE_SLICE_BYTES:
-        yield message
-        return
+    """Return a long body in slices: each has the whole timeout to be taken."""
     body, more_body = message["body"], message["more_body"]
     for start in range(0, len(body), WRITE_SLICE_BYTES):
         end = start + WRITE_SLICE_BYTES

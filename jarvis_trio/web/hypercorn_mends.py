@@ -70,8 +70,9 @@ _send_data = H2Protocol._send_data  # noqa: SLF001 - see above
 
 
 async def _run_by_itself(self: TCPServer) -> None:
-    sock: trio.socket.SocketType = getattr(self.stream, "transport_stream", self.stream).socket
-    self.state = LifespanState({**self.state, CLIENT_SOCKET: ClientSocket(sock)})
+    tcp = getattr(self.stream, "transport_stream", self.stream)
+    client_socket = ClientSocket(tcp.socket, is_plain=tcp is self.stream)
+    self.state = LifespanState({**self.state, CLIENT_SOCKET: client_socket})
     try:
         await _run(self)
     except* Exception as group:
@@ -115,6 +116,13 @@ async def _handle(self: TCPServer, received: trio.MemoryReceiveChannel[bytes]) -
 
 
 async def _send_or_be_closed(self: TCPServer, event: Event) -> None:
+    if isinstance(event, RawData) and not self.send_lock.locked():
+        client_socket: ClientSocket = self.state[CLIENT_SOCKET]
+        taken = client_socket.send_nowait(event.data)
+        if taken == len(event.data):
+            client_socket.count_write()
+            return
+        event = RawData(event.data[taken:])
     try:
         await _protocol_send(self, event)
     except trio.BusyResourceError:

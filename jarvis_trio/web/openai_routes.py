@@ -28,9 +28,8 @@ from jarvis_trio.errors import (
 from jarvis_trio.events import Cause, Model
 from jarvis_trio.web.auth import Keys
 from jarvis_trio.web.connection import at_end, began_at, receive_body
-from jarvis_trio.web.response_body import StreamBody
+from jarvis_trio.web.response_body import Keepalive, StreamBody
 from jarvis_trio.wire.openai.frames import (
-    PING,
     ChatChunkEncoder,
     encode_completion,
     encode_model,
@@ -51,9 +50,12 @@ DECODING_THREADS = 2
 class OpenAIRoutes:
     """The views; what they need comes in, nothing is global."""
 
-    def __init__(self, settings: Settings, sessions: Sessions, keys: Keys) -> None:
+    def __init__(
+        self, settings: Settings, sessions: Sessions, keys: Keys, keepalive: Keepalive
+    ) -> None:
         self._settings = settings
         self._sessions = sessions
+        self._keepalive = keepalive
         self._keys = keys
         self._decoding = trio.CapacityLimiter(DECODING_THREADS)
 
@@ -138,7 +140,7 @@ class OpenAIRoutes:
         if stream.error is not None and not stream.accepted:
             raise stream.error
         response = Response(
-            StreamBody(reader, self._settings.keepalive_s, PING),
+            StreamBody(reader, self._keepalive),
             content_type="text/event-stream; charset=utf-8",
         )
         response.timeout = None  # Quart would cut the answer off after a minute

@@ -14,31 +14,77 @@ from jarvis_trio.config import WRITE_SLICE_BYTES
 from jarvis_trio.engine.replay import Reader
 
 
+class Keepalive:
+    """Sends ``ping`` to whoever has had nothing for ``seconds``. Run it while there are bodies.
+
+    One task for all: a deadline for each frame would cost more than to make the frame.
+    """
+
+    def __init__(self, seconds: float, ping: bytes) -> None:
+        self._seconds = seconds
+        self._ping = ping
+        self._bodies: set[StreamBody] = set()
+        self._news = trio.Event()
+
+    def enter(self, body: "StreamBody") -> None:
+        """Look after a body from now on."""
+        if not self._bodies:
+            self._news.set()
+        self._bodies.add(body)
+
+    def leave(self, body: "StreamBody") -> None:
+        """Forget it; idempotent."""
+        self._bodies.discard(body)
+
+    async def run(self) -> None:
+        """Ping until cancelled."""
+        while True:
+            if not self._bodies:
+                self._news = trio.Event()
+                await self._news.wait()
+            # A body that comes later is due later.
+            await trio.sleep_until(min(body.waits_since for body in self._bodies) + self._seconds)
+            latest = trio.current_time() - self._seconds
+            for body in self._bodies:
+                if body.waits_since <= latest:
+                    body.ping(self._ping)
+
+
 class StreamBody(ResponseBody):
-    """Sends what ``reader`` receives, in slices, with ``ping`` when there was nothing for long.
+    """Sends what ``reader`` receives, in slices, with a ping when there was nothing for long.
 
     Resources: the reader is let go of by the request (:func:`connection.at_end`), since a body
     that is never entered is never left either.
     """
 
-    def __init__(self, reader: Reader, keepalive_seconds: float, ping: bytes) -> None:
+    def __init__(self, reader: Reader, keepalive: Keepalive) -> None:
+        self.waits_since = trio.current_time()
+        self._is_waiting = False
         self._reader = reader
-        self._keepalive_seconds = keepalive_seconds
-        self._ping = ping
+        self._keepalive = keepalive
+
+    def ping(self, data: bytes) -> None:
+        """Send ``data``, unless something is being sent."""
+        self.waits_since = trio.current_time()
+        if self._is_waiting:
+            self._reader.hand(data)
 
     async def __aenter__(self) -> Self:
+        self.waits_since = trio.current_time()
+        self._keepalive.enter(self)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        return None
+        self._keepalive.leave(self)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        data = self._ping
-        with trio.move_on_after(self._keepalive_seconds):
-            data = await self._reader.receive(WRITE_SLICE_BYTES)
+        self.waits_since = trio.current_time()
+        self._is_waiting = True
+        data = await self._reader.receive(WRITE_SLICE_BYTES)
+        self._is_waiting = False
         if not data:
             raise StopAsyncIteration
         return data

@@ -1,0 +1,57 @@
+"""The batching window: how often an upstream is read.
+
+The first text goes out at once, and with each frame a window opens in which the upstream is left
+alone. What it makes meanwhile gathers where that costs nothing, in the kernel's socket buffer; one
+read at the window's end then makes one frame of it. So text waits for a window at most, and an
+upstream that is slower than that does not wait at all.
+"""
+
+from typing import Final
+
+import trio
+from structlog.typing import FilteringBoundLogger
+
+from jarvis_trio.events import Delta, Finish, Usage
+from jarvis_trio.providers.base import Answer
+
+MARKS: Final = (Finish, Usage)
+
+
+class Pace:
+    """Waits between two reads of one upstream.
+
+    A read that brought more than ``flush_bytes`` of text, or an end marker, is followed by the next
+    at once. ``window_seconds`` is asked anew for each window.
+    """
+
+    def __init__(self, window_seconds: float, flush_bytes: int, log: FilteringBoundLogger) -> None:
+        self.window_seconds = window_seconds
+        self._flush_bytes = flush_bytes
+        self._log = log
+
+    async def rest(self, answer: Answer, deltas: list[Delta]) -> None:
+        """Wait until it is time for the next read, after one that brought ``deltas``."""
+        if isinstance(deltas[-1], MARKS):
+            await trio.lowlevel.checkpoint()
+            return
+        if (size := size_of(deltas)) > self._flush_bytes:
+            self._log.debug("flush_immediate", size=size)
+            await trio.lowlevel.checkpoint()
+            return
+        self._log.debug("flush_scheduled")
+        try:
+            await answer.gather(self.window_seconds)
+        except trio.Cancelled:
+            self._log.debug("flush_cancelled")
+            raise
+
+
+def size_of(deltas: list[Delta]) -> int:
+    """Return how many bytes of text they hold, as UTF-8."""
+    size = 0
+    for delta in deltas:
+        if isinstance(delta, MARKS):
+            continue
+        text = getattr(delta, "arguments", None) or delta.text
+        size += len(text) if text.isascii() else len(text.encode())
+    return size
