@@ -54,14 +54,11 @@ async def test_fifty_prompts_leave_one_answer_and_no_overlap(server: Server, sim
     assert complete[0].text == "".join(f"w{i} " for i in range(60))
     streamed = [answer for answer in superseded if answer.status == 200]
     assert all(answer.ends_with_done for answer in streamed)
-    # Where the machine stutters, two prompts can arrive as one, and the first of them never starts.
+    # Where the machine stutters, one is superseded before the upstream has accepted it, or before
+    # its own start.
     refused = [answer for answer in superseded if answer.status == 409]
     assert len(streamed) + len(refused) == PROMPTS - 1
     assert all(answer.headers["x-should-retry"] == "false" for answer in refused)
-    arrived = {event["marker"] for event in sim.get("events")["events"]}
-    for number, answer in enumerate(answers):
-        if answer.status == 409:
-            assert f"rapid-{number}" not in arrived
     server.wait_until_idle()
 
 

@@ -9,7 +9,7 @@ import trio
 from jarvis_trio.storm.sim import recording
 from jarvis_trio.storm.sim.recording import Recording
 from jarvis_trio.storm.sim.watch import PeerWatch
-from tests.storm.raw_client import Api, SimClient, text, words
+from tests.storm.raw_client import PATHS, Api, SimClient, chat_body, text, words
 
 APIS = pytest.mark.parametrize("api", ["openai", "ollama"])
 
@@ -115,6 +115,30 @@ async def test_a_successor_never_arrives_before_its_predecessor_s_close(sim: Sim
     assert late == []
     assert times == sorted(times)
     assert stats["max_open"] == 1
+
+
+async def test_a_prompt_whose_client_has_gone_before_it_is_read_has_not_arrived(
+    sim: SimClient,
+) -> None:
+    """The sim reads connections in any order: it would seem to come beside its successor."""
+    with trio.fail_after(20):
+        for number in range(50):
+            with ask_without_a_turn_for_the_sim(sim, f"gone{number}"):
+                pass
+            with ask_without_a_turn_for_the_sim(sim, f"next{number}"):
+                await sim.happened(f"next{number}", "first_byte")
+        stats = await sim.get("/sim/stats")
+    assert stats["max_open"] == 1
+    assert set(stats["by_marker"]) == {f"next{number}" for number in range(50)}
+
+
+def ask_without_a_turn_for_the_sim(sim: SimClient, marker: str) -> socket.socket:
+    """Nothing here awaits: what it sends waits in the kernel."""
+    body = chat_body("sim-stall?at=1", f"marker:{marker}")
+    head = f"POST {PATHS['openai']} HTTP/1.1\r\nhost: sim\r\ncontent-length: {len(body)}\r\n\r\n"
+    connection = socket.create_connection(("127.0.0.1", sim.port))
+    connection.sendall(head.encode() + body)
+    return connection
 
 
 def test_arrivals_collect_closes_that_the_watch_s_own_task_has_not_seen() -> None:

@@ -22,7 +22,7 @@ from jarvis_trio.storm.sim.recording import Exchange, Kind, Recording
 from jarvis_trio.storm.sim.scenarios import Fault, SimOptions, read_scenario
 from jarvis_trio.storm.sim.script import Script
 from jarvis_trio.storm.sim.shapes import ollama_error, ollama_model, openai_error, openai_model
-from jarvis_trio.storm.sim.watch import PeerWatch
+from jarvis_trio.storm.sim.watch import PeerWatch, has_closed
 
 VERSION = "0.12.0"
 """The version of Ollama that the sim says it is."""
@@ -157,7 +157,14 @@ class Sim:
         await self._chat(call, read_openai(call.request.body))
 
     async def _chat(self, call: Call, ask: Ask) -> None:
-        """Record the arrival, answer, record the end: one of finished, closed, faulted."""
+        """Record the arrival, answer, record the end: one of finished, closed, faulted.
+
+        Who has gone before we came to read the request has not arrived: it was over before those
+        whose requests we have read first.
+        """
+        if has_closed(call.peer.fileno()):
+            call.reply.keep_alive = False
+            return
         exchange = self._recording.arrival(ask.marker, ask.api, ask.model, call.peer.number)
         scope = trio.CancelScope()
 

@@ -11,6 +11,13 @@ import trio
 _CLOSING = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR | select.EPOLLONESHOT
 
 
+def has_closed(fd: int) -> bool:
+    """Say whether the peer of ``fd`` has closed, reset or half-closed by now."""
+    look = select.poll()
+    look.register(fd, select.POLLRDHUP)
+    return bool(look.poll(0))
+
+
 class PeerWatch:
     """Calls back, once, when a watched socket's peer has closed, reset or half-closed.
 
