@@ -32,7 +32,7 @@ from jarvis_trio.providers.base import Provider
 from jarvis_trio.providers.ollama import OllamaProvider
 from jarvis_trio.providers.openai_compatible import OpenAICompatibleProvider
 from jarvis_trio.providers.simulated import SimulatedProvider, parse_simulated
-from jarvis_trio.web.app import JarvisApp, build_web
+from jarvis_trio.web.app import Caretakers, JarvisApp, build_web
 from jarvis_trio.web.auth import Keys
 from jarvis_trio.web.drain import Drain
 from jarvis_trio.web.hypercorn_watch import begin_drain_when_told
@@ -109,7 +109,7 @@ def assemble(
     stall_watch = StallWatch(settings.write_stall_timeout_s)
     drain = Drain(sessions, settings.graceful_timeout_s)
     keepalive = Keepalive(settings.keepalive_s, PING)
-    app = build_web(settings, sessions, stall_watch, keepalive, drain, metrics)
+    app = build_web(settings, sessions, Caretakers(stall_watch, keepalive, drain), metrics)
     services: dict[str, Service] = {"stall watch": stall_watch.run, "drain": drain.run}
     services |= {"provider": provider.run, "keepalive": keepalive.run}
     services |= _services_to_see_inside(sessions, metrics, to_stderr)

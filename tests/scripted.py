@@ -6,11 +6,12 @@ from typing import Self
 
 import trio
 
-from jarvis_trio.engine.pace import MARKS, size_of
+from jarvis_trio.engine.pace import size_of
 from jarvis_trio.errors import JarvisError
-from jarvis_trio.events import ChatRequest, Delta, Finish, Message, Model, Text
+from jarvis_trio.events import ChatRequest, Delta, Finish, Message, Model, Text, Usage
 
 GATHERED_BYTES = 1024
+READ_BYTES = 4096
 
 Step = Delta | list[Delta] | float | trio.Event | Exception
 """A delta or several in one read, seconds to sleep, an event to wait for, an error to raise."""
@@ -117,8 +118,20 @@ class ScriptedAnswer:
         await trio.lowlevel.checkpoint()
         deltas: list[Delta] = []
         while self.left and (not deltas or (self.has_gathered and self._has_come(self.left[0]))):
-            deltas += await self._perform(self.left.pop(0))
+            deltas = deltas + await self._perform(self.left.pop(0))
+            if size_of(deltas) > READ_BYTES:
+                break
         self.has_gathered = False
+        return deltas
+
+    def receive_nowait(self) -> list[Delta]:
+        deltas: list[Delta] = []
+        while self.left and self._has_come(self.left[0]):
+            step = self.left.pop(0)
+            if isinstance(step, (int, float)):
+                self.due += step
+            elif not isinstance(step, (trio.Event, Exception)):
+                deltas += step if isinstance(step, list) else [step]
         return deltas
 
     async def gather(self, seconds: float) -> None:
@@ -131,13 +144,15 @@ class ScriptedAnswer:
             if isinstance(step, (int, float)):
                 due += step
             elif isinstance(step, trio.Event):
-                break  # TODO
+                due = until
             elif isinstance(step, Exception):
                 break
             else:
                 deltas = step if isinstance(step, list) else [step]
                 size += size_of(deltas)
-                if size > GATHERED_BYTES or any(isinstance(delta, MARKS) for delta in deltas):
+                if size > GATHERED_BYTES or any(
+                    isinstance(delta, (Finish, Usage)) for delta in deltas
+                ):
                     break
         await trio.sleep_until(min(due, until))
 

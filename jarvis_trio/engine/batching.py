@@ -11,14 +11,14 @@ import trio
 
 from jarvis_trio.engine.pace import size_of
 from jarvis_trio.engine.stream import LiveStream
-from jarvis_trio.events import Delta, Finish, Phase, Reasoning, Text, ToolCall, Usage
+from jarvis_trio.events import Delta, Finish, Reasoning, Text, ToolCall, Usage
 
 
 class Batcher:
     """Takes deltas from ``channel`` and gives frames to the stream's readers.
 
-    ``on_text`` is called with the text of every frame that has some. *Resources:* closes the
-    channel. Ends when the channel ends; when cancelled, frames what was already read.
+    ``on_text`` is called with the text of every frame that has some. *Resources:* the channel is
+    the caller's to close, once it has called ``clean_up``.
     """
 
     def __init__(
@@ -31,21 +31,17 @@ class Batcher:
         self._stream = stream
         self._channel = channel
         self._on_text = on_text
+        self._has_ended = False
         self._log = stream.log
 
     async def run(self) -> None:
         """Frame until the channel ends, held back by the slowest reader."""
-        with self._channel:
-            try:
-                async for deltas in self._channel:
-                    self._frame(deltas)
-                    await self._stream.replay.wait_for_room()
-                self._stream.reach(Phase.FLUSH)
-                self._log.debug("flush_on_end")
-                await self._stream.replay.wait_for_room()
-            except trio.Cancelled:
-                self._clean_up()
-                raise
+        async for deltas in self._channel:
+            self._frame(deltas)
+            await self._stream.replay.wait_for_room()
+        self._has_ended = True
+        self._log.debug("flush_on_end")
+        await self._stream.replay.wait_for_room()
 
     def _frame(self, deltas: list[Delta]) -> None:
         """Make a frame of all the text. Sync: no cancellation can come in between."""
@@ -69,8 +65,10 @@ class Batcher:
                 self._on_text(text)
         self._log.debug("flush_done", tokens_sent=len(texts))
 
-    def _clean_up(self) -> None:
-        """Frame what was read before the cancel, so that the partial answer is whole."""
+    def clean_up(self) -> None:
+        """Frame what was read before a cancel, so that the partial answer is whole."""
+        if self._has_ended:
+            return
         size = 0
         while True:
             try:

@@ -6,15 +6,13 @@ read at the window's end then makes one frame of it. So text waits for a window 
 upstream that is slower than that does not wait at all.
 """
 
-from typing import Final
+from collections.abc import Iterable
 
 import trio
 from structlog.typing import FilteringBoundLogger
 
-from jarvis_trio.events import Delta, Finish, Usage
+from jarvis_trio.events import Delta, Finish, ToolCall, Usage
 from jarvis_trio.providers.base import Answer
-
-MARKS: Final = (Finish, Usage)
 
 
 class Pace:
@@ -31,7 +29,7 @@ class Pace:
 
     async def rest(self, answer: Answer, deltas: list[Delta]) -> None:
         """Wait until it is time for the next read, after one that brought ``deltas``."""
-        if isinstance(deltas[-1], MARKS):
+        if isinstance(deltas[-1], (Finish, Usage)):
             await trio.lowlevel.checkpoint()
             return
         if (size := size_of(deltas)) > self._flush_bytes:
@@ -46,12 +44,12 @@ class Pace:
             raise
 
 
-def size_of(deltas: list[Delta]) -> int:
+def size_of(deltas: Iterable[Delta]) -> int:
     """Return how many bytes of text they hold, as UTF-8."""
     size = 0
     for delta in deltas:
-        if isinstance(delta, MARKS):
+        if isinstance(delta, (Finish, Usage)):
             continue
-        text = getattr(delta, "arguments", None) or delta.text
+        text = delta.arguments if isinstance(delta, ToolCall) else delta.text
         size += len(text) if text.isascii() else len(text.encode())
     return size

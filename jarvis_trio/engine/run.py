@@ -9,7 +9,7 @@
        └─ batch             channel -> frames -> replay buffer
 """
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import trio
 from msgspec import Struct
@@ -85,9 +85,13 @@ async def _make(
         receive,
         on_text=None if events is None else tell_text,
     )
-    async with trio.open_nursery() as making:
-        making.start_soon(generate, stream, provider, limits, send, name="generate")
-        making.start_soon(batcher.run, name="batch")
+    with receive:
+        try:
+            async with trio.open_nursery() as making:
+                making.start_soon(generate, stream, provider, limits, send, name="generate")
+                making.start_soon(batcher.run, name="batch")
+        finally:
+            batcher.clean_up()
 
 
 async def generate(
@@ -119,7 +123,14 @@ async def generate(
                             limit.deadline = float("inf")
                             await channel.send(deltas)
                         limit.deadline = trio.current_time() + limits.idle_timeout_seconds
-                        await pace.rest(answer, deltas)
+                        try:
+                            await pace.rest(answer, deltas)
+                        except trio.Cancelled:
+                            # What has come in the window is part of the partial answer.
+                            with suppress(trio.WouldBlock):
+                                channel.send_nowait(answer.receive_nowait())
+                            raise
+                    stream.reach(Phase.FLUSH)
             if limit.cancelled_caught:
                 stream.fail(_too_slow(stream, provider, limits))
         except JarvisError as error:

@@ -25,6 +25,10 @@ class Answer(Protocol):
         """
         ...
 
+    def receive_nowait(self) -> list[Delta]:
+        """Return what has come, if anything has; without errors, as the answer is given up."""
+        ...
+
     async def gather(self, seconds: float) -> None:
         """Wait ``seconds``, or until so much has come, or the end, that it should be received.
 

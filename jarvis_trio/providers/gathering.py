@@ -66,12 +66,13 @@ class Gathering:
 
     async def run(self) -> None:
         """End waits until cancelled."""
-        with select.epoll() as self._epoll:
+        with select.epoll() as epoll:
+            self._epoll = epoll
             try:
                 while True:
                     with trio.CancelScope(deadline=self._next_end()) as self._scope:
-                        await trio.lowlevel.wait_readable(self._epoll.fileno())
-                    self._end_those_ready(self._epoll)
+                        await trio.lowlevel.wait_readable(epoll.fileno())
+                    self._end_those_ready(epoll)
                     self._end_those_due(trio.current_time())
             finally:
                 self._epoll = None

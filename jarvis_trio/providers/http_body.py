@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import httptools
 import httpx
@@ -40,9 +41,9 @@ class ResponseBody(httpx.AsyncByteStream):
         self._is_complete = False
         self._ends_with_connection = True
         self._fault: UnreadableError | None = None
-        tls = isinstance(stream, trio.SSLStream)
-        self._socket = (stream.transport_stream if tls else stream).socket
-        self._descriptor = None if tls else self._socket.fileno()
+        tcp = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
+        self._socket = tcp.socket
+        self._is_plain = tcp is stream
         self._gathering = gathering
         self._gatherer: Gatherer | None = None
 
@@ -66,9 +67,7 @@ class ResponseBody(httpx.AsyncByteStream):
             raise
         if self._is_complete:
             self.close()
-        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self._pieces.clear()
-        return data
+        return self._take_pieces()
 
     async def gather(self, seconds: float) -> None:
         """Wait ``seconds``, or until so much has come, or the end, that it should be read."""
@@ -78,6 +77,18 @@ class ResponseBody(httpx.AsyncByteStream):
         if self._gatherer is None:
             self._gatherer = self._gathering.add(self._socket)
         await self._gathering.wait(self._gatherer, seconds)
+
+    def receive_nowait(self) -> bytes:
+        """Return what the kernel holds of the body; nothing where that cannot be had at once."""
+        if self._is_plain and not self._is_complete and self._fault is None:
+            with suppress(OSError):
+                self._parse(os.read(self._socket.fileno(), RECEIVE_BYTES))
+        return self._take_pieces()
+
+    def _take_pieces(self) -> bytes:
+        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces.clear()
+        return data
 
     async def read_whole(self) -> bytes:
         """Return the rest of the body. *Errors:* as ``receive``, and when it is too large."""
@@ -127,6 +138,10 @@ class ResponseBody(httpx.AsyncByteStream):
             data = await self._read()
         if not data:
             return False
+        self._parse(data)
+        return True
+
+    def _parse(self, data: bytes | bytearray) -> None:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -137,13 +152,12 @@ class ResponseBody(httpx.AsyncByteStream):
         if self._bytes_without_body > MAX_HEAD_BYTES + RECEIVE_BYTES:
             part = "a trailer" if self._head_is_complete else "the head"
             self._fault = UnreadableError(f"{part} of the answer is too large")
-        return True
 
     async def _read(self) -> bytes | bytearray:
         if self._gatherer is not None:
-            if self._descriptor is not None:
+            if self._is_plain:
                 try:  # what has gathered is there, as a rule: no need to wait for it
-                    return os.read(self._descriptor, RECEIVE_BYTES)
+                    return os.read(self._socket.fileno(), RECEIVE_BYTES)
                 except BlockingIOError:
                     pass
             self._gatherer.wake_at(1)

@@ -160,9 +160,13 @@ class SimulatedAnswer:
             end, self._end = self._end, []
             return end
         await trio.sleep_until(self._due(self._sent))
+        return self.receive_nowait()
+
+    def receive_nowait(self) -> list[Delta]:
+        """Return what is due by now, at most 64 tokens."""
         now = trio.current_time()
         limit = min(self._sent + MAX_TOKENS_PER_RECEIVE, len(self._tokens))
-        until = self._sent + 1
+        until = self._sent
         while until < limit and self._due(until) <= now:
             until += 1
         due = self._tokens[self._sent : until]

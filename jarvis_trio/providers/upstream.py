@@ -61,6 +61,10 @@ class UpstreamAnswer:
                 return deltas
         return []
 
+    def receive_nowait(self) -> list[Delta]:
+        """Return what has come, if anything has; without errors, as the answer is given up."""
+        return self._decoder.feed(self._body.receive_nowait())
+
     async def gather(self, seconds: float) -> None:
         """Wait ``seconds``, or until so much has come, or the end, that it should be received."""
         if self._decoder.ended or self._decoder.error is not None:

@@ -2,6 +2,7 @@
 
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
+from msgspec import Struct
 from quart import Response, g, request
 from quart.wrappers import Request
 from quart_trio import QuartTrio
@@ -51,18 +52,21 @@ class JarvisApp(QuartTrio):
             await super().asgi_app(scope, receive, send)
 
 
+class Caretakers(Struct, frozen=True):
+    """What runs beside the requests and looks after them."""
+
+    stall_watch: StallWatch
+    keepalive: Keepalive
+    drain: Drain
+
+
 def build_web(
-    settings: Settings,
-    sessions: Sessions,
-    stall_watch: StallWatch,
-    keepalive: Keepalive,
-    drain: Drain,
-    metrics: Metrics,
+    settings: Settings, sessions: Sessions, caretakers: Caretakers, metrics: Metrics
 ) -> JarvisApp:
     """Return the application. It neither starts nor stops what it is given: assembly does."""
     app = JarvisApp("jarvis_trio", static_folder=None)
-    app.extensions[STALL_WATCH] = stall_watch
-    app.extensions[DRAIN] = drain
+    app.extensions[STALL_WATCH] = caretakers.stall_watch
+    app.extensions[DRAIN] = caretakers.drain
     # An address is what it is: no redirects, which would name a wrong scheme behind TLS.
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = False
@@ -73,7 +77,9 @@ def build_web(
     # runs in it is bounded by itself.
     app.config["BACKGROUND_TASK_SHUTDOWN_TIMEOUT"] = float("inf")
     keys = Keys(settings.api_keys, settings.admin_keys)
-    _add_routes(app, settings, sessions, metrics, keys, keepalive)
+    openai = OpenAIRoutes(settings, sessions, keys, caretakers.keepalive)
+    ops = OpsRoutes(sessions, metrics, settings.connect_timeout_s)
+    _add_routes(app, openai, ops, DebugRoutes(sessions, keys))
     _add_errors(app)
 
     @app.before_request
@@ -89,17 +95,7 @@ def build_web(
     return app
 
 
-def _add_routes(
-    app: JarvisApp,
-    settings: Settings,
-    sessions: Sessions,
-    metrics: Metrics,
-    keys: Keys,
-    keepalive: Keepalive,
-) -> None:
-    openai = OpenAIRoutes(settings, sessions, keys, keepalive)
-    ops = OpsRoutes(sessions, metrics, settings.connect_timeout_s)
-    debug = DebugRoutes(sessions, keys)
+def _add_routes(app: JarvisApp, openai: OpenAIRoutes, ops: OpsRoutes, debug: DebugRoutes) -> None:
     for rule, method, view in (
         ("/v1/chat/completions", "POST", openai.chat_completions),
         ("/v1/models", "GET", openai.models),

@@ -17,7 +17,13 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 
 import trio
-from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, HTTPScope
+from hypercorn.typing import (
+    ASGIReceiveCallable,
+    ASGISendCallable,
+    ASGISendEvent,
+    HTTPResponseBodyEvent,
+    HTTPScope,
+)
 from quart import Quart, request
 from quart.wrappers import Request
 from quart_trio.asgi import TrioASGIHTTPConnection
@@ -94,11 +100,11 @@ class HTTPConnection(TrioASGIHTTPConnection):
                 with trio.move_on_after(linger):
                     await self._request_is_whole.wait()
                 self._response_is_sent = True
-            if _is_one_slice(message):
+            if message["type"] == "http.response.body" and len(message["body"]) > WRITE_SLICE_BYTES:
+                for part in _slices(message):
+                    await send_part(part)
+            else:
                 await send_part(message)
-                return
-            for part in _slices(message):
-                await send_part(part)
 
         async def send_part(part: ASGISendEvent) -> None:
             watch.begin(self)
@@ -171,11 +177,7 @@ async def _refuse(error: RequestError, send: ASGISendCallable) -> None:
     await send({"type": "http.response.body", "body": encode_error(error), "more_body": False})
 
 
-def _is_one_slice(message: ASGISendEvent) -> bool:
-    return message["type"] != "http.response.body" or len(message["body"]) <= WRITE_SLICE_BYTES
-
-
-def _slices(message: ASGISendEvent) -> Iterator[ASGISendEvent]:
+def _slices(message: HTTPResponseBodyEvent) -> Iterator[HTTPResponseBodyEvent]:
     """Return a long body in slices: each has the whole timeout to be taken."""
     body, more_body = message["body"], message["more_body"]
     for start in range(0, len(body), WRITE_SLICE_BYTES):

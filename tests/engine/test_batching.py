@@ -1,4 +1,4 @@
-"""Batching (design §7): the first text at once, then one frame per window, and nothing lost."""
+"""Batching: the first text at once, then one frame per window at most, and nothing lost."""
 
 from collections.abc import Sequence
 
@@ -67,10 +67,8 @@ def new_stream(replay_limit_bytes: int = 1 << 20) -> LiveStream:
     )
 
 
-def new_batcher(
-    stream: LiveStream, channel: trio.MemoryReceiveChannel[list[Delta]], flush_bytes: int = 1024
-) -> Batcher:
-    return Batcher(stream, channel, window_seconds=0.075, flush_bytes=flush_bytes, on_text=None)
+def new_batcher(stream: LiveStream, channel: trio.MemoryReceiveChannel[list[Delta]]) -> Batcher:
+    return Batcher(stream, channel, on_text=None)
 
 
 def framed(stream: LiveStream) -> str:
@@ -102,7 +100,7 @@ async def test_the_first_text_goes_out_at_the_moment_it_arrives(
     assert times == {0: b"<open>", 0.3: b"[a]", 5.3: b"<end stop>"}
 
 
-async def test_a_window_opens_at_the_first_unsent_text_and_closes_75_ms_later(
+async def test_text_waits_for_the_window_that_the_frame_before_it_opened_and_no_longer(
     autojump_clock: MockClock,
 ) -> None:
     times = await read_play(
@@ -110,13 +108,14 @@ async def test_a_window_opens_at_the_first_unsent_text_and_closes_75_ms_later(
     )
     assert times == {
         0: b"<open>[a]",
-        0.575: b"[bc]",
-        0.675: b"[d]",
+        0.5: b"[b]",
+        0.575: b"[c]",
+        0.65: b"[d]",
         1.6: b"<end stop>",
     }
 
 
-async def test_text_that_keeps_coming_does_not_keep_the_window_open(
+async def test_text_that_keeps_coming_is_one_frame_per_window(
     autojump_clock: MockClock,
 ) -> None:
     steady: list[Step] = []
@@ -125,28 +124,31 @@ async def test_text_that_keeps_coming_does_not_keep_the_window_open(
     times = await read_play(Text("a"), *steady, 0.02, Finish("stop"))
     assert times == {
         0: b"<open>[a]",
-        0.095: b"[0123]",
-        0.175: b"[4567]",
-        0.255: b"[8901]",
-        0.335: b"[2345]",
-        0.415: b"[6789]",
-        0.42: b"<end stop>",
+        0.075: b"[012]",
+        0.15: b"[3456]",
+        0.225: b"[7890]",
+        0.3: b"[1234]",
+        0.375: b"[567]",
+        0.42: b"[89]<end stop>",
     }
 
 
 @pytest.mark.parametrize("fill", ["x" * 1024, "é" * 512, "€" * 341 + "x"])
-async def test_more_than_flush_bytes_goes_out_at_once_and_exactly_flush_bytes_waits(
+async def test_a_read_of_more_than_flush_bytes_opens_no_window_and_exactly_flush_bytes_does(
     autojump_clock: MockClock, fill: str
 ) -> None:
     assert len(fill.encode()) == LIMITS.flush_bytes
+    more: Step = [Text(fill), Text("m")]
     times = await read_play(
-        Text("a"), 0.5, Text(fill), 0.01, Text("y"), 1.0, Text(fill), 1.0, Finish("stop")
+        Text("a"), 0.5, Text(fill), 0.01, Text("y"), 1.0, more, 0.01, Text("z"), 1.0, Finish("stop")
     )
     assert times == {
         0: b"<open>[a]",
-        0.51: f"[{fill}y]".encode(),
-        1.585: f"[{fill}]".encode(),
-        2.51: b"<end stop>",
+        0.5: f"[{fill}]".encode(),
+        0.575: b"[y]",
+        1.51: f"[{fill}m]".encode(),
+        1.52: b"[z]",
+        2.52: b"<end stop>",
     }
 
 
@@ -157,13 +159,17 @@ async def test_one_read_over_flush_bytes_is_one_frame_at_once(autojump_clock: Mo
 
 
 async def test_the_end_flushes_at_once(autojump_clock: MockClock) -> None:
-    times = await read_play(Text("a"), 0.5, Text("b"), 0.01, Finish("length"))
-    assert times == {0: b"<open>[a]", 0.51: b"[b]<end length>"}
+    times = await read_play(
+        Text("a"), 0.5, Text("b"), 0.01, Text("c"), 0.01, Finish("length"), 0.01, Usage(1, 2)
+    )
+    assert times == {0: b"<open>[a]", 0.5: b"[b]", 0.52: b"[c]", 0.53: b"<end length>"}
 
 
 async def test_an_error_flushes_what_came_before_it(autojump_clock: MockClock) -> None:
-    times = await read_play(Text("a"), 0.5, Text("b"), 0.01, UpstreamEOFError("cut off"))
-    assert times == {0: b"<open>[a]", 0.51: b"[b]<error upstream_eof>"}
+    times = await read_play(
+        Text("a"), 0.5, Text("b"), 0.01, Text("c"), 0.01, UpstreamEOFError("cut off")
+    )
+    assert times == {0: b"<open>[a]", 0.5: b"[b]", 0.52: b"[c]<error upstream_eof>"}
 
 
 async def test_a_window_of_no_length_sends_every_read_by_itself(autojump_clock: MockClock) -> None:
@@ -176,14 +182,14 @@ async def test_a_window_of_no_length_sends_every_read_by_itself(autojump_clock: 
 async def test_finish_and_usage_never_make_frames_nor_open_windows(
     autojump_clock: MockClock, logged: structlog.testing.LogCapture
 ) -> None:
-    play = Play(Usage(1, 0), 0.5, Text("a"), 0.5, Finish("length"), 0.5, Usage(7, 8), 0.5)
+    play = Play(Usage(1, 0), Text("a"), 0.5, Finish("length"), 0.5, Usage(7, 8), 0.5)
     async with Engine(lambda prompt: play).running() as engine:
         client = engine.send("A")
         await client.read()
-        assert by_time(client) == {0: b"<open>", 0.5: b"[a]", 2: b"<end length>"}
+        assert by_time(client) == {0: b"<open>[a]", 1.5: b"<end length>"}
         answer = client.stream.answer.completion()
         assert (answer.finish_reason, answer.usage) == ("length", Usage(7, 8))
-    assert "flush_scheduled" not in [entry["event"] for entry in logged.entries]
+    assert [entry["event"] for entry in logged.entries].count("flush_scheduled") == 1
 
 
 async def test_reasoning_counts_as_text(autojump_clock: MockClock) -> None:
@@ -204,7 +210,8 @@ async def test_reasoning_counts_as_text(autojump_clock: MockClock) -> None:
         await client.read()
         assert by_time(client) == {
             0: b"<open>[hm]",
-            0.575: b"[soa]",
+            0.5: b"[so]",
+            0.575: b"[a]",
             1.01: b"[" + b"z" * 1025 + b"]",
             2.01: b"<end stop>",
         }
@@ -229,7 +236,7 @@ async def test_tool_calls_survive_whole(autojump_clock: MockClock) -> None:
         await client.read()
         assert by_time(client) == {
             0: b"<open>[tool]",
-            0.575: b"[tooltool]",
+            0.5: b"[tooltool]",
             1: b"[tool]",
             1.5: b"<end tool_calls>",
         }
@@ -239,16 +246,16 @@ async def test_tool_calls_survive_whole(autojump_clock: MockClock) -> None:
         )
 
 
-async def test_a_cancel_flushes_what_the_window_held(
+async def test_a_cancel_flushes_what_has_come_in_the_window(
     autojump_clock: MockClock, logged: structlog.testing.LogCapture
 ) -> None:
-    play = Play(Text("a"), 0.5, Text("b"), 0.01, Text("c"), trio.Event())
+    play = Play(Text("a"), 0.5, Text("b"), 0.01, Text("cd"), trio.Event())
     async with Engine(lambda prompt: play).running() as engine:
         client = engine.send("A")
         await trio.sleep(0.52)
         client.stream.cancel(Cause.STOPPED)
         await client.read()
-        assert client.received == b"<open>[a][bc]<error stopped>"
+        assert client.received == b"<open>[a][b][cd]<error stopped>"
         assert trio.current_time() == pytest.approx(client.started + 0.52)
     told = [(entry["event"], entry.get("size")) for entry in logged.entries]
     assert ("flush_cancelled", None) in told
@@ -260,9 +267,10 @@ async def test_a_cancel_flushes_what_is_still_in_the_channel(autojump_clock: Moc
     stream = new_stream(replay_limit_bytes=1)
     stream.attach()
     send, receive = trio.open_memory_channel[list[Delta]](READS_AHEAD)
-    with send:
+    batcher = new_batcher(stream, receive)
+    with send, receive:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(new_batcher(stream, receive).run)
+            nursery.start_soon(batcher.run)
             await send.send([Text("first")])
             await wait_all_tasks_blocked()
             for text in "abc":
@@ -270,9 +278,8 @@ async def test_a_cancel_flushes_what_is_still_in_the_channel(autojump_clock: Moc
             await wait_all_tasks_blocked()
             assert framed(stream) == "first"
             nursery.cancel_scope.cancel(reason="the test stops the stream")
+        batcher.clean_up()
         assert framed(stream) == "firstabc"
-        with pytest.raises(trio.BrokenResourceError):
-            send.send_nowait([Text("too late")])
 
 
 async def test_the_log_tells_each_flush_with_its_size(
@@ -287,19 +294,19 @@ async def test_the_log_tells_each_flush_with_its_size(
         if entry["event"].startswith("flush_")
     ]
     assert told == [
+        ("flush_scheduled", None),
         ("flush_start", 1),
         ("flush_done", 1),
         ("flush_scheduled", None),
         ("flush_start", 2),
         ("flush_done", 1),
-        ("flush_scheduled", None),
         ("flush_immediate", 1099),
         ("flush_start", 1099),
         ("flush_done", 2),
         ("flush_scheduled", None),
-        ("flush_on_end", 1),
         ("flush_start", 1),
         ("flush_done", 1),
+        ("flush_on_end", None),
     ]
 
 
@@ -377,18 +384,21 @@ class Trial:
             self.received += data
             await trio.sleep(pause)
 
-    async def run(self, replay_limit: int, flush_bytes: int) -> LiveStream:
+    async def run(self, replay_limit: int) -> LiveStream:
         stream = new_stream(replay_limit)
         reader = stream.attach()
         send, receive = trio.open_memory_channel[list[Delta]](READS_AHEAD)
+        batcher = new_batcher(stream, receive)
         async with trio.open_nursery() as nursery:
             if self.reader_pause is not None:
                 nursery.start_soon(self.read, reader, self.reader_pause)
-            async with trio.open_nursery() as making:
-                if self.cancel_after is not None:
-                    making.cancel_scope.deadline = trio.current_time() + self.cancel_after
-                making.start_soon(self.feed, send)
-                making.start_soon(new_batcher(stream, receive, flush_bytes).run)
+            with receive:
+                async with trio.open_nursery() as making:
+                    if self.cancel_after is not None:
+                        making.cancel_scope.deadline = trio.current_time() + self.cancel_after
+                    making.start_soon(self.feed, send)
+                    making.start_soon(batcher.run)
+                batcher.clean_up()
             stream.replay.close()
         return stream
 
@@ -399,14 +409,12 @@ class Trial:
     cancel_after=st.none() | st.sampled_from([0.0, 0.0001, 0.075, 0.15]) | st.floats(0, 2),
     reader_pause=st.sampled_from([None, 0.0, 0.01, 0.3]),
     replay_limit=st.sampled_from([1, 40, 1 << 20]),
-    flush_bytes=st.sampled_from([1, 20, 60]),
 )
 def test_whatever_is_sent_and_cancelled_the_frames_are_exactly_what_was_handed_over(
     sends: list[tuple[float, list[tuple[str, int]]]],
     cancel_after: float | None,
     reader_pause: float | None,
     replay_limit: int,
-    flush_bytes: int,
 ) -> None:
     """Never reordered, lost or framed twice; without a cancel it is all that was sent."""
     if cancel_after is None and reader_pause is None:
@@ -414,7 +422,7 @@ def test_whatever_is_sent_and_cancelled_the_frames_are_exactly_what_was_handed_o
     reads = make_deltas(sends)
     trial = Trial([pause for pause, _ in sends], reads, cancel_after, reader_pause)
     clock = MockClock(autojump_threshold=0)
-    stream = trio.run(trial.run, replay_limit, flush_bytes, clock=clock)
+    stream = trio.run(trial.run, replay_limit, clock=clock)
     whole = "".join(plain(delta) for deltas in reads for delta in deltas)
     sent = framed(stream)
     assert sent == "".join(trial.handed_over)

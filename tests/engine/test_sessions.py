@@ -23,6 +23,11 @@ def stuck_in(phase: str) -> Play:
     }[phase]
 
 
+def text_of(received: bytes) -> bytes:
+    """Return it without where one frame ended and the next began, which the clock has a part in."""
+    return received.replace(b"][", b"")
+
+
 def by_prompt(**plays: Play) -> Script:
     return lambda prompt: plays[prompt]
 
@@ -137,14 +142,14 @@ async def test_two_sessions_do_not_touch_each_other(autojump_clock: MockClock) -
     lines = [f"w{number} " for number in range(50)]
     script = by_prompt(A=words(*lines, gap=0.02), B=words("b"), X=words(*lines, gap=0.02))
     async with Engine(script).running() as engine:
-        alone = await engine.send("X", session="alone").read()
+        alone = text_of(await engine.send("X", session="alone").read())
         other_session = engine.send("X", session="other")
         other_owner = engine.send("X", session="s", owner="somebody else")
         engine.send("A")
         await trio.sleep(0.31)
         engine.send("B")
-        assert await other_session.read() == alone
-        assert await other_owner.read() == alone
+        assert text_of(await other_session.read()) == alone
+        assert text_of(await other_owner.read()) == alone
         await engine.assert_nothing_is_left()
 
 

@@ -127,7 +127,7 @@ def pair_of(family: socket.AddressFamily) -> tuple[socket.socket, socket.socket]
 def test_what_a_client_does_not_take_waits_until_it_does(family: socket.AddressFamily) -> None:
     ours, client = pair_of(family)
     with client, trio.socket.from_stdlib_socket(ours) as sock:
-        client_socket = ClientSocket(sock)
+        client_socket = ClientSocket(sock, is_plain=True)
         assert client_socket.progress().waiting == 0
         sent = 0
         with contextlib.suppress(BlockingIOError):
@@ -144,6 +144,6 @@ async def test_a_socket_that_was_closed_tells_nothing_and_can_be_shut_down() -> 
     with client:
         sock = trio.socket.from_stdlib_socket(ours)
         sock.close()
-        client_socket = ClientSocket(sock)
+        client_socket = ClientSocket(sock, is_plain=True)
         assert client_socket.progress().waiting == UNKNOWN
         client_socket.shut_down()
