@@ -26,6 +26,8 @@ HURRIED_BUFFER_BYTES: Final = 1024 * 1024
 TEXT: Final = re.compile(rb'"(?:content|reasoning_content|reasoning)" ?: ?"[^"]')
 """The first piece of text in a stream; the role chunk's content is empty or null."""
 
+FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
+
 _LONGEST_MATCH: Final = 32
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
@@ -34,8 +36,9 @@ class Call:
     """A request that is sent at ``sent_ns``.
 
     ``pieces`` are the body's reads, each its time and its length. ``is_whole`` says that the
-    message came to its own end: a chunk of length 0, or its promised length; ``is_kept`` that the
-    connection is then good for another request.
+    message came to its own end: a chunk of length 0, its promised length, or, where neither was
+    promised, its connection's close; ``is_kept`` that the connection is then good for another
+    request.
     """
 
     def __init__(self, stream: trio.abc.Stream, sock: trio.socket.SocketType) -> None:
@@ -90,6 +93,8 @@ class Call:
         if data:
             with suppress(httptools.HttpParserUpgrade):
                 self._feed(data)
+        elif self.head_ns is not None and not self.was_reset:
+            self.is_whole |= FRAMING.isdisjoint(self.headers)  # the close is HTTP/1.0's only end
         if not data or self.is_whole:
             self.ended_ns = monotonic_ns()
         return self.ended_ns is None
