@@ -14,15 +14,13 @@ from msgspec.structs import replace
 from jarvis_trio.storm.answer import Answer, read_answer
 from jarvis_trio.storm.call import calling
 from jarvis_trio.storm.scenarios import Scenario
-from jarvis_trio.storm.stage import LONG, Stage
+from jarvis_trio.storm.stage import BRIEF, LONG, Stage
 from jarvis_trio.storm.trial import NotApplicableError, Trial
 
 COMMENT: Final = re.compile(rb"(?m)^:")
 
 SHORT: Final = "sim?tps=50&tokens=50"
 """One that ends by itself within a second."""
-
-BRIEF: Final = "sim?tps=0&tokens=3"
 
 FLOOD: Final = "sim?tps=0&tokens=1000000"
 """More than all the buffers between a model server and a client that does not read."""

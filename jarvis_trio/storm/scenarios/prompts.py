@@ -9,7 +9,7 @@ from jarvis_trio.storm.call import Call
 from jarvis_trio.storm.conversation import Conversation
 from jarvis_trio.storm.scenarios import Scenario
 from jarvis_trio.storm.sim.shapes import text_of
-from jarvis_trio.storm.stage import BRIEF, BRIEF_TOKENS, GOOD, LONG, Stage
+from jarvis_trio.storm.stage import BRIEF, BRIEF_TOKENS, GOOD, LONG, MOST_TOKENS, Stage
 from jarvis_trio.storm.timeline import rows_of
 from jarvis_trio.storm.trial import Trial
 from jarvis_trio.storm.witness import Exchange
@@ -32,7 +32,7 @@ async def play_rapid(stage: Stage, trial: Trial) -> None:
             # Prompts that arrive together have no order: the last has to be the last.
             with trio.move_on_after(stage.options.patience_seconds):
                 await conversation.wait_for_head(markers[-2])
-            conversation.type(markers[-1])
+            conversation.type(markers[-1], MOST_TOKENS[GOOD])
             patience.deadline = trio.current_time() + stage.options.patience_seconds
     _judge_answers(stage, trial, conversation, markers)
     if stage.has_witness:

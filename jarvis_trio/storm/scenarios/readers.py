@@ -21,6 +21,9 @@ LOOK_SECONDS = 0.25
 
 SLOW_TOKENS = 70_000
 SLOW = f"sim?tps=0&tokens={SLOW_TOKENS}"
+SLOW_MOST_TOKENS = 100
+"""Of it, where the model server is not ours: that takes its own time for each."""
+
 SLOW_READ_BYTES = 1024
 SLOW_READ_SECONDS = 0.1
 
@@ -57,7 +60,12 @@ async def play_slow_reader(stage: Stage, trial: Trial) -> None:
     """Read slowly for some seconds, then fast; somebody else asks meanwhile."""
     marker = stage.new_name("slow")
     patience = stage.options.patience_seconds
-    async with stage.asking(SLOW, marker=marker, receive_buffer=SMALL_BUFFER_BYTES) as slow:
+    async with stage.asking(
+        SLOW,
+        marker=marker,
+        receive_buffer=SMALL_BUFFER_BYTES,
+        most_tokens=SLOW_MOST_TOKENS,
+    ) as slow:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_read_slowly, slow, patience)
             await trio.sleep(patience / 8)
