@@ -8,7 +8,7 @@ from msgspec import Struct
 from jarvis_trio.storm.answer import read_answer
 from jarvis_trio.storm.call import Call
 from jarvis_trio.storm.scenarios import Scenario
-from jarvis_trio.storm.stage import LONG, Stage
+from jarvis_trio.storm.stage import LOADING, LONG, Stage
 from jarvis_trio.storm.trial import Trial
 from jarvis_trio.storm.witness import Stats
 
@@ -157,8 +157,8 @@ async def _count_tokens(stage: Stage, leaver: _Leaver) -> None:
 
 
 PHASES = (
-    _Phase("before its headers", "sim?headers_ms=60000", _asked),
-    _Phase("in prefill", "sim?first_ms=60000", _accepted),
+    _Phase("before its headers", "sim?headers_ms=10000000", _asked),
+    _Phase("in prefill", LOADING, _accepted),
     _Phase("in decode", LONG, _answering),
     _Phase(
         "at its last byte",
