@@ -26,6 +26,9 @@ HURRIED_BUFFER_BYTES: Final = 1024 * 1024
 TEXT: Final = re.compile(rb'"(?:content|reasoning_content|reasoning)" ?: ?"[^"]')
 """The first piece of text in a stream; the role chunk's content is empty or null."""
 
+CALL_ERRORS: Final = (OSError, trio.BrokenResourceError)
+"""What `calling` raises when there is no connection to be had."""
+
 FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
 
 _LONGEST_MATCH: Final = 32
@@ -193,8 +196,7 @@ class Request(Struct, frozen=True):
 async def calling(target: Target, request: Request) -> AsyncIterator[Call]:
     """Send a request; inside the block the answer can be read.
 
-    Resources: leaving the block closes the connection. Errors: OSError or trio.BrokenResourceError
-    when there is no connection to be had.
+    Resources: leaving the block closes the connection. Errors: one of CALL_ERRORS.
     """
     with trio.move_on_after(CONNECT_SECONDS) as patience:
         stream, sock = await _connect(target, request.receive_buffer)
@@ -205,6 +207,12 @@ async def calling(target: Target, request: Request) -> AsyncIterator[Call]:
         with suppress(trio.BrokenResourceError):  # it may have answered already, and closed
             await stream.send_all(request.encode(target))
         yield call
+
+
+def in_words(error: BaseException) -> str:
+    """Say why there is no connection."""
+    cause = error.__cause__ if isinstance(error, trio.BrokenResourceError) else None
+    return str(cause or error) or type(error).__name__
 
 
 async def _connect(

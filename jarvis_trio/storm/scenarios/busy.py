@@ -6,7 +6,7 @@ from time import monotonic_ns
 import trio
 
 from jarvis_trio.storm.answer import Answer, read_answer
-from jarvis_trio.storm.call import Call
+from jarvis_trio.storm.call import CALL_ERRORS, Call
 from jarvis_trio.storm.refusal import fault_of_refusal, retry_after
 from jarvis_trio.storm.scenarios import Scenario
 from jarvis_trio.storm.stage import BRIEF, LONG, Stage
@@ -138,7 +138,7 @@ class _Crowd:
             try:
                 async with self._stage.asking(BRIEF, session=session) as call:
                     await call.rest()
-            except (OSError, trio.BrokenResourceError):
+            except CALL_ERRORS:
                 self._faults["no connection"] += 1
                 return
             if read_answer(call).is_complete:

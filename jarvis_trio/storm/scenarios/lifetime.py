@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from jarvis_trio.storm.answer import Answer, read_answer
-from jarvis_trio.storm.call import calling
+from jarvis_trio.storm.call import CALL_ERRORS, calling
 from jarvis_trio.storm.scenarios import Scenario
 from jarvis_trio.storm.stage import BRIEF, LONG, Stage
 from jarvis_trio.storm.trial import NotApplicableError, Trial
@@ -195,7 +195,7 @@ async def _knock(stage: Stage, going: _Going) -> None:
     while True:
         try:
             answer = await stage.ask(BRIEF)
-        except (OSError, trio.BrokenResourceError):
+        except CALL_ERRORS:
             break
         if answer.status in (0, 503):
             break

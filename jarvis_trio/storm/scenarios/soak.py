@@ -11,7 +11,7 @@ import trio
 from msgspec import Struct, field
 
 from jarvis_trio.storm.answer import read_answer
-from jarvis_trio.storm.call import Call
+from jarvis_trio.storm.call import CALL_ERRORS, Call, in_words
 from jarvis_trio.storm.descriptors import Holdings, read_holdings
 from jarvis_trio.storm.numbered_text import what_is_wrong
 from jarvis_trio.storm.scenarios import Scenario
@@ -85,8 +85,8 @@ class Client:
         tally.begun += 1
         try:
             await self._plays[name]()
-        except (OSError, trio.BrokenResourceError) as error:
-            tally.dishonest.append(f"{name}: no connection ({error or type(error).__name__})")
+        except CALL_ERRORS as error:
+            tally.dishonest.append(f"{name}: no connection ({in_words(error)})")
             await trio.sleep(0.1)  # a server that is not there is not asked all the time
         tally.plays[name] += 1
         tally.ended += 1
