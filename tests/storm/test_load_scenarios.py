@@ -9,6 +9,7 @@ import trio
 
 from jarvis_trio.storm.run import run_storm
 from jarvis_trio.storm.scenarios import Scenario
+from jarvis_trio.storm.scenarios.busy import BUSY
 from jarvis_trio.storm.scenarios.load import MANY_SESSIONS, START_SECONDS
 from jarvis_trio.storm.scenarios.soak import SOAK
 from jarvis_trio.storm.stage import StormOptions
@@ -75,11 +76,12 @@ async def test_sessions_that_nobody_answers_are_given_up_and_counted(sim: SimCli
     assert trial.seconds < START_SECONDS + 3
 
 
+@pytest.mark.parametrize("scenario", [MANY_SESSIONS, BUSY], ids=lambda scenario: scenario.name)
 async def test_more_sessions_than_descriptors_cannot_be_played(
-    sim: SimClient, monkeypatch: pytest.MonkeyPatch
+    sim: SimClient, monkeypatch: pytest.MonkeyPatch, scenario: Scenario
 ) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (64, 64))
     monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
-    trial = await played(MANY_SESSIONS, sim.port, sim.port, StormOptions(sessions=50))
+    trial = await played(scenario, sim.port, sim.port, StormOptions(sessions=50))
     assert trial.verdict is Verdict.NOT_APPLICABLE
     assert trial.evidence == ["needs 150 descriptors: the limit (ulimit -Hn) is 64"]

@@ -9,6 +9,7 @@ from jarvis_trio.storm.answer import Answer, read_answer
 from jarvis_trio.storm.call import CALL_ERRORS, Call
 from jarvis_trio.storm.refusal import fault_of_refusal, retry_after
 from jarvis_trio.storm.scenarios import Scenario
+from jarvis_trio.storm.scenarios.load import need_descriptors
 from jarvis_trio.storm.stage import BRIEF, LONG, Stage
 from jarvis_trio.storm.trial import Trial
 
@@ -21,6 +22,7 @@ REJECT = {"X-Session-Policy": "reject"}
 
 async def play_busy(stage: Stage, trial: Trial) -> None:
     """Ask a session that is to reject, and then the whole server, for too much."""
+    need_descriptors(stage.options.sessions)
     if stage.abilities.has_sessions:
         await _play_busy_session(stage, trial)
     else:
