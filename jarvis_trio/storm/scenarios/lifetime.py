@@ -58,8 +58,9 @@ async def play_idle(stage: Stage, trial: Trial) -> None:
 
 
 async def _sit_out(stage: Stage, trial: Trial, silence: Silence, seconds: float) -> None:
-    session = stage.new_name("session") if stage.abilities.has_sessions else None
-    async with stage.asking(silence.behaviour, session=session, stream=silence.stream) as call:
+    async with stage.asking(
+        silence.behaviour, session=stage.new_session(), stream=silence.stream
+    ) as call:
         with trio.move_on_after(seconds + stage.options.patience_seconds) as patience:
             await call.rest()
     answer = read_answer(call)
