@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from jarvis_trio.errors import ConfigError
 from jarvis_trio.storm.answer import read_answer
-from jarvis_trio.storm.call import CALL_ERRORS, Request, calling, in_words
+from jarvis_trio.storm.call import CALL_ERRORS, Call, Request, calling, in_words
 from jarvis_trio.storm.descriptors import allow_many_descriptors
 from jarvis_trio.storm.lag import LoopLag
 from jarvis_trio.storm.refusal import retry_after
@@ -134,8 +134,7 @@ async def _find_out(target: Target, witness: Witness | None, options: StormOptio
             await call.rest()
     if not call.status:
         raise ConfigError(f"{target.url} does not answer in HTTP; mend --url (https://?)")
-    if call.status in (401, 403):
-        raise ConfigError(f"{target.url} refuses the key (HTTP {call.status}); give one with --key")
+    _need_entry(target, call)
     if witness is not None:
         with _as_a_sentence(witness.target.url), trio.fail_after(PROBE_SECONDS):
             await witness.forget()
@@ -144,7 +143,7 @@ async def _find_out(target: Target, witness: Witness | None, options: StormOptio
         return Abilities([options.model])
     try:
         models = [model.id for model in msgspec.json.decode(call.body, type=_Models).data]
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         models = []
     if call.status != 200 or not models:
         raise ConfigError(
@@ -159,6 +158,7 @@ async def _try_one_prompt(stage: Stage) -> None:
     with _as_a_sentence(stage.target.url), trio.fail_after(PROBE_SECONDS):
         async with stage.asking(session=session) as call:
             await call.rest()
+    _need_entry(stage.target, call)
     answer = read_answer(call)
     if not answer.is_complete:
         said = f": {bytes(call.body[:200]).decode('utf-8', 'replace')}" if answer.error else ""
@@ -168,6 +168,12 @@ async def _try_one_prompt(stage: Stage) -> None:
             f"{stage.target.url} answers, but not from --sim: make that its model server"
         )
     stage.abilities.has_sessions = call.headers.get("x-session-id") == session
+
+
+def _need_entry(target: Target, call: Call) -> None:
+    """Go on only if the key opens the server; many list their models for everybody."""
+    if call.status in (401, 403):
+        raise ConfigError(f"{target.url} refuses the key (HTTP {call.status}); give one with --key")
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from jarvis_trio.storm.stage import Stage, StormOptions
 from jarvis_trio.storm.target import Target
 from jarvis_trio.storm.trial import NotApplicableError, Trial, Verdict
 from tests.end_to_end.storm.playing import Silent
+from tests.storm.gateway import gateway
 from tests.storm.raw_client import SimClient
 
 LATE_SECONDS = 2 * TOO_LATE_MS / 1000
@@ -118,6 +119,21 @@ async def test_a_mock_upstream_that_goes_in_the_middle_is_not_the_servers_fault(
 
     with trio.fail_after(20), pytest.raises(ConfigError, match=f"{port} cannot be reached: .*seen"):
         await run_storm(both, both, StormOptions(), [Scenario("n", "p", play)], Silent())
+
+
+async def test_a_server_that_lists_its_models_for_everybody_refuses_the_key_too(
+    sim: SimClient,
+) -> None:
+    async def refuse_prompts(data: bytes, client: trio.SocketStream) -> bool:
+        if data.startswith(b"GET"):
+            return True
+        await client.send_all(b"HTTP/1.1 401 Who?\r\nContent-Length: 0\r\n\r\n")
+        return False
+
+    async with gateway(sim.port, refuse_prompts) as port:
+        target = Target("127.0.0.1", port)
+        with trio.fail_after(5), pytest.raises(ConfigError, match="refuses the key"):
+            await run_storm(target, None, StormOptions(), [], Silent())
 
 
 async def test_where_nobody_listens_there_is_a_sentence() -> None:
