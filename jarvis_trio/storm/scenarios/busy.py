@@ -52,7 +52,10 @@ async def _play_busy_session(stage: Stage, trial: Trial) -> None:
             reading.cancel_scope.cancel(reason="the prompts are refused")
         if knows_policy:
             await _read_on(stage, live)
-            _judge_refusals(trial, calls, live)
+            if not stage.has_witness and read_answer(live).is_complete:
+                trial.note("the live answer was too short for it: no session was kept busy")
+            else:
+                _judge_refusals(trial, calls, live)
         else:
             trial.note(f"no session that rejects was seen: the policy is not known ({first})")
 
