@@ -173,7 +173,7 @@ def test_a_server_that_says_yes_to_everything_is_one_sentence(ours: Server, sim:
     body = b"<h1>\x1b[31mwelcome</h1>"
     with answering(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)) as url:
         assert "lists no models" in refusal("--url", url)
-    with answering(b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 100_000) as url:
+    with answering(b'HTTP/1.1 200 OK\r\n\r\n{"x":' + b"[" * 100_000) as url:
         assert "lists no models" in refusal("--url", url)
     with answering(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)) as url:
         assert "does not answer a simple prompt" in refusal("--url", url, "--model", "m")
