@@ -46,6 +46,6 @@ async def gateway(
 
     async with trio.open_nursery() as nursery:
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        nursery.start_soon(trio.serve_listeners, serve, [listener])
+        nursery.start_soon(trio.serve_listeners, serve, [listener])  # noqa: ASYNC113 - it listens
         yield listener.socket.getsockname()[1]
         nursery.cancel_scope.cancel(reason="the test is over")
