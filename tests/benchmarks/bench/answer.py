@@ -5,8 +5,7 @@ import re
 import httptools
 from msgspec import Struct
 
-from tests.benchmarks.bench.client import Reading
-from tests.benchmarks.bench.tokens import WORD, text
+from tests.benchmarks.bench.tokens import WORD, Asked, text
 
 _CONTENT = re.compile(rb'"content": ?"((?: tok\d+)+)"')
 _OVERLAP = len(WORD) - 1
@@ -40,12 +39,12 @@ class _Body:
         self.is_complete = True
 
 
-def answer_of(reading: Reading) -> Answer:
+def answer_of(asked: Asked, received: list[tuple[int, bytes]], failure: str | None) -> Answer:
     """Return what came, and whether it is the whole answer, in order, with its end marker."""
     body = _Body()
     parser = httptools.HttpResponseParser(body)
     reads: list[tuple[int, int]] = []
-    for at_ns, data in reading.reads:
+    for at_ns, data in received:
         begin = max(len(body.data) - _OVERLAP, 0)
         try:
             parser.feed_data(data)
@@ -53,16 +52,14 @@ def answer_of(reading: Reading) -> Answer:
             return Answer(reads, f"it is not HTTP: {error}")
         if count := body.data.count(WORD, begin):
             reads.append((at_ns, count))
-    return Answer(reads, _fault(reading, body, parser))
+    if not failure and (status := parser.get_status_code()) != 200:
+        failure = f"status {status}"
+    return Answer(reads, failure or _fault(asked, body))
 
 
-def _fault(reading: Reading, body: _Body, parser: httptools.HttpResponseParser) -> str | None:
-    if reading.failure or not reading.ended_ns:
-        return reading.failure or "it did not end in time"
-    if (status := parser.get_status_code()) != 200:
-        return f"status {status}"
+def _fault(asked: Asked, body: _Body) -> str | None:
     said = b"".join(_CONTENT.findall(body.data)).decode()
-    if said.strip() != text(reading.asked.tokens).strip():
+    if said.strip() != text(asked.tokens).strip():
         return f"its text is not what the model said: {said[-100:]!r}"
     if not body.data.rstrip().endswith(b"data: [DONE]"):
         return f"it does not end as it should: {bytes(body.data[-100:])!r}"

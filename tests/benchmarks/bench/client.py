@@ -33,7 +33,7 @@ class Reading:
         self.first_text_ns = 0
         self.ended_ns = 0
         self.reads: list[tuple[int, bytes]] = []
-        self.failure: str | None = None
+        self.failure: str | None = "it did not end in time"
 
     @property
     def has_text_or_ended(self) -> bool:

@@ -28,8 +28,19 @@ Send = Callable[[Message], Awaitable[None]]
 
 async def floor(scope: Message, receive: Receive, send: Send, *, tokens_a_write: int) -> None:
     """Answer a prompt with its tokens, in time, and anything else with a list of models."""
-    if scope["type"] != "http":
-        return
+    if scope["type"] == "lifespan":
+        await _live(receive, send)
+    else:
+        await _answer(receive, send, tokens_a_write)
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    for step in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{step}.complete"})
+
+
+async def _answer(receive: Receive, send: Send, tokens_a_write: int) -> None:
     wanted = asked(await _body(receive))
     kind = b"text/event-stream" if wanted else b"application/json"
     headers = [(b"content-type", kind)]

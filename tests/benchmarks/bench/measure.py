@@ -105,7 +105,7 @@ def _lateness(arena: Arena, first: _Clocks, last: _Clocks) -> Lateness:
 
 
 def _stream(reading: Reading, seen: Seen | None) -> Stream:
-    answer = answer_of(reading)
+    answer = answer_of(reading.asked, reading.reads, reading.failure)
     seen = seen or _as_if_seen(reading)
     return Stream(
         sent_ns=reading.sent_ns,

@@ -94,7 +94,7 @@ def _cost(summary: Summary, server: ServerFigures, load: LoadFigures) -> str:
     mine = ours.load(load.streams) if ours else None
     told = _told(load.cpu_us)
     if server.name != OURS and mine and mine.cpu_us and load.cpu_us:
-        told += f" {_told(load.cpu_us.over(mine.cpu_us))} times"
+        told += f"; {_told(load.cpu_us.over(mine.cpu_us))} times"
     return told if load.kept_up else f"{told} †"
 
 

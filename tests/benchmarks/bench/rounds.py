@@ -63,9 +63,9 @@ def measure(peers: Sequence[Peer], plan: Plan, folder: Path) -> None:
                 _keep(folder, peer, of_peer)
 
 
-def kept(folder: Path) -> list[tuple[str, Round]]:
+def kept(peers: Sequence[Peer], folder: Path) -> list[tuple[str, Round]]:
     """Return what is kept of the last measurement of each server, with the files' names."""
-    files = sorted(folder.glob("*.*.json"))
+    files = [file for peer in peers for file in sorted(folder.glob(f"{_slug(peer)}.*.json"))]
     return [(file.name, msgspec.json.decode(file.read_bytes(), type=Round)) for file in files]
 
 
