@@ -74,7 +74,7 @@ def test_the_page_the_picture_and_the_numbers_are_written_from_the_files(folder:
     assert f"| {OURS} | 3 of 3, " in page
     picture = ET.parse(folder / "performance.svg")  # noqa: S314 - our own
     assert OURS in [element.text for element in picture.iter()]
-    for written in folder.glob("performance.*"):
-        before = written.read_bytes()
-        _bench("--page", "--into", str(folder))
-        assert written.read_bytes() == before
+    written = {path: path.read_bytes() for path in folder.glob("performance.*")}
+    assert len(written) == 3
+    _bench("--page", "--into", str(folder))
+    assert {path: path.read_bytes() for path in written} == written

@@ -162,10 +162,10 @@ def test_a_target_says_whether_it_was_met_and_by_how_much_it_was_missed() -> Non
         measured("nginx", 1, load(10)),
     )
     verdicts = {target.what: target.verdict for target in targets(summary)}
-    assert verdicts["CPU per token at 100 streams, in Starlette's"] == "met"
-    assert verdicts["CPU per token at 100 streams, in nginx's"] == "**missed** by 20 %"
-    assert verdicts["CPU per token at 1000 streams, in that at 100"] == "**missed** by 16 %"
-    assert verdicts["CPU per token at 300 streams, in LiteLLM's"] == "not measured"
+    assert verdicts["CPU per token, 100 streams, over Starlette's"] == "met"
+    assert verdicts["CPU per token, 100 streams, over nginx's"] == "**missed** by 20 %"
+    assert verdicts["CPU per token, 1000 streams, over that of 100"] == "**missed** by 16 %"
+    assert verdicts["CPU per token, 300 streams, over LiteLLM's"] == "not measured"
     assert verdicts["answers that were not whole, 1000 streams"] == "met"
 
 

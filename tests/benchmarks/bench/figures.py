@@ -73,7 +73,6 @@ class ServerFigures(Struct):
     missing: str | None
     skipped: list[str]
     files: list[str]
-    has_upstream: bool
     busy_streams: int
     loads: list[LoadFigures]
     cancel_idle_p50_ms: Figure | None
@@ -145,7 +144,6 @@ def _server(pairs: list[tuple[str, Round]]) -> ServerFigures:
         missing=last.missing,
         skipped=list(dict.fromkeys(told for each in rounds for told in each.skipped)),
         files=[file for file, _ in pairs],
-        has_upstream=last.has_upstream,
         busy_streams=last.busy_streams,
         loads=[_load(size, rounds) for size in sizes],
         cancel_idle_p50_ms=_figure(idle, 0.5),

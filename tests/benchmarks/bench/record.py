@@ -84,7 +84,6 @@ class Round(Struct):
     system: str
     versions: str = ""
     command: str = ""
-    has_upstream: bool = True
     missing: str | None = None
     skipped: list[str] = []
     loads: list[Load] = []

@@ -92,7 +92,6 @@ def _prepared(peer: Peer) -> str | NotHereError:
 def _begin(run: str, number: int, peer: Peer, versions: str | NotHereError) -> Round:
     now = datetime.now(UTC)
     begun = Round(run, number, peer.name, peer.what, now, _system())
-    begun.has_upstream = peer.is_behind_sim
     if isinstance(versions, NotHereError):
         begun.missing = " ".join(str(versions).split())
         return begun

@@ -49,7 +49,7 @@ def _costs(summary: Summary) -> Iterator[Target]:
         for streams in AT:
             server = summary.server(name)
             ratio = _ratio(_ours(summary, streams), server.load(streams) if server else None)
-            what = f"CPU per token at {streams} streams, in {name}'s"
+            what = f"CPU per token, {streams} streams, over {name}'s"
             yield Target(f"{what} ({kind})" if kind else what, limit, "times", ratio)
 
 
@@ -61,7 +61,7 @@ def _ratio(one: LoadFigures | None, other: LoadFigures | None) -> Figure | None:
 
 def _growth(summary: Summary) -> Iterator[Target]:
     ratio = _ratio(_ours(summary, 1000), _ours(summary, 100))
-    yield Target("CPU per token at 1000 streams, in that at 100", 1.15, "times", ratio)
+    yield Target("CPU per token, 1000 streams, over that of 100", 1.15, "times", ratio)
 
 
 def _latencies(summary: Summary) -> Iterator[Target]:
