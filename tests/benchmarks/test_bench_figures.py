@@ -33,7 +33,7 @@ def stream(fault: str | None = None, late_ms: int = 0) -> Stream:
     return Stream(
         sent_ns=100 * MS,
         first_text_ns=152 * MS + late_ms * MS,
-        reads=[(52_000, 1), (127_000, 4), (152_000 + 1000 * late_ms, 5)],
+        reads=[(52_000, 1), (127_000, 4), (232_000 + 1000 * late_ms, 5)],
         fault=fault,
         arrived_ns=101 * MS,
         upstream_first_ns=151 * MS,
@@ -128,7 +128,7 @@ def test_the_numbers_of_a_load_are_what_its_moments_say() -> None:
     assert figures is not None
     assert figures.cpu_us == Figure({1: 30})
     assert figures.ttft_p50_ms == Figure({1: 2})
-    assert (figures.gap_p50_ms, figures.gap_p99_ms) == (Figure({1: 25}), Figure({1: 75}))
+    assert (figures.gap_p50_ms, figures.gap_p99_ms) == (Figure({1: 75}), Figure({1: 105}))
     assert figures.behind_p99_ms == Figure({1: 2})
     assert figures.rss_kb == Figure({1: 80})
     assert (figures.whole, figures.answers, figures.kept_up) == (1, 1, True)

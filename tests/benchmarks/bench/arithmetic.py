@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from tests.benchmarks.bench.record import Departure, Lateness, Load, Stream, Supersede
+from tests.benchmarks.bench.tokens import TOKENS_PER_SECOND
 
 BEHIND_MS = 1000
-"""A server whose last tokens come later than that has not kept up with its model server."""
+"""A server whose last tokens are so much later than due has not kept up with its model server."""
 
 UNCLOSED_MS = 5000
 """What a departure counts as that the model server had not noticed after so long."""
@@ -25,8 +26,12 @@ def percentile(values: Iterable[float], share: float) -> float | None:
 
 def added_ttft_ms(stream: Stream | Supersede) -> float:
     """Return what the server added to the model server's own time to its first token."""
-    upstream_ns = stream.upstream_first_ns - stream.arrived_ns
-    return (stream.first_text_ns - stream.sent_ns - upstream_ns) / 1e6
+    return (stream.first_text_ns - stream.sent_ns) / 1e6 - upstream_ttft_ms(stream)
+
+
+def upstream_ttft_ms(stream: Stream | Supersede) -> float:
+    """Return what the model server itself took."""
+    return (stream.upstream_first_ns - stream.arrived_ns) / 1e6
 
 
 def gaps_ms(stream: Stream) -> list[float]:
@@ -35,16 +40,23 @@ def gaps_ms(stream: Stream) -> list[float]:
     return [(after - before) / 1000 for before, after in pairwise(moments)]
 
 
-def behind_ms(stream: Stream) -> float:
-    """Return how long after the model server's last token the client had its own."""
-    return (stream.sent_ns + stream.reads[-1][0] * 1000 - stream.upstream_last_ns) / 1e6
+def behind_ms(load: Load) -> list[float]:
+    """Return how much later each stream's last token came than at the model server's own pace.
+
+    That counts from the prompt, so that a server which is slow to pass it on is behind too.
+    """
+    streaming_ms = (load.tokens_each - 1) * 1000 / TOKENS_PER_SECOND
+    return [
+        stream.reads[-1][0] / 1000 - upstream_ttft_ms(stream) - streaming_ms
+        for stream in begun(load)
+    ]
 
 
 def kept_up(load: Load) -> bool:
     """Say whether every answer was whole, and in time."""
     if any(stream.fault for stream in load.streams):
         return False
-    return (percentile(map(behind_ms, load.streams), 0.99) or 0) <= BEHIND_MS
+    return (percentile(behind_ms(load), 0.99) or 0) <= BEHIND_MS
 
 
 def closing_ms(gone: Departure) -> float:
@@ -64,7 +76,7 @@ def remarks(load: Load) -> list[str]:
 def _faults(load: Load) -> list[str]:
     faults = [stream.fault for stream in load.streams if stream.fault]
     told = [f"{len(faults)} answers were not whole, the first: {faults[0]}"] if faults else []
-    behind = percentile(map(behind_ms, begun(load)), 0.99) or 0
+    behind = percentile(behind_ms(load), 0.99) or 0
     if behind > BEHIND_MS:
         told.append(f"it did not keep up: {behind / 1000:.1f} s behind at the end (p99)")
     return told

@@ -193,7 +193,7 @@ def _load(size: int, rounds: list[Round]) -> LoadFigures:
         ttft_p99_ms=figure(added_ttft_ms, 0.99),
         gap_p50_ms=_figure(gaps, 0.5),
         gap_p99_ms=_figure(gaps, 0.99),
-        behind_p99_ms=figure(behind_ms, 0.99),
+        behind_p99_ms=_figure({n: behind_ms(load) for n, load in loads.items()}, 0.99),
         rss_kb=Figure({n: _memory_kb(load, "rss_bytes") for n, load in loads.items()}),
         pss_kb=Figure({n: _memory_kb(load, "pss_bytes") for n, load in loads.items()}),
         remarks=[f"round {n}: {remark}" for n, load in loads.items() for remark in remarks(load)],

@@ -25,6 +25,8 @@ of them in brackets. A gateway that costs little may do little: nginx here passe
 nothing of prompts, sessions, or a model server's errors.
 """
 
+KEPT_UP = {True: "", False: " †"}
+
 DEFINITIONS = """\
 ## What the words mean
 
@@ -34,7 +36,8 @@ DEFINITIONS = """\
   server itself took from the prompt to its first token. The floor has no model server: its own
   schedule counts as one.
 - Pause: between two reads of one stream that bring text.
-- Behind: how long after the model server's last token the client has its own (p99 of the streams).
+- Behind: how much later a stream's last token comes than at the model server's own pace, counted
+  from the prompt (p99 of the streams). More than a second is not keeping up.
 - Memory per stream: what the tree of processes has grown by in the middle of the run, by the
   streams that are open then. RSS counts a page once per process, PSS a shared page once.
 - Cancel: from the client's close() to the model server's seeing its own connection closed.
@@ -84,7 +87,8 @@ def _servers(summary: Summary) -> Iterator[str]:
 def _costs(summary: Summary) -> Iterator[str]:
     yield "## CPU per token\n"
     yield "![CPU per token by the number of streams](performance.svg)\n"
-    yield "In microseconds; behind it, how many times ours that is; † where it did not keep up.\n"
+    yield "In microseconds; behind it, how many times ours that is. Here and below, † marks what did"
+    yield "not keep up, and whose other numbers mean less.\n"
     yield from _by_size(summary, lambda server, load: _cost(summary, server, load))
     yield ""
 
@@ -95,7 +99,7 @@ def _cost(summary: Summary, server: ServerFigures, load: LoadFigures) -> str:
     told = _told(load.cpu_us)
     if server.name != OURS and mine and mine.cpu_us and load.cpu_us:
         told += f"; {_told(load.cpu_us.over(mine.cpu_us))} times"
-    return told if load.kept_up else f"{told} †"
+    return told
 
 
 def _by_size(summary: Summary, cell: Callable[[ServerFigures, LoadFigures], str]) -> Iterator[str]:
@@ -103,7 +107,8 @@ def _by_size(summary: Summary, cell: Callable[[ServerFigures, LoadFigures], str]
     for server in summary.servers:
         if server.loads:
             loads = [server.load(size) for size in summary.sizes]
-            yield row([server.name, *(cell(server, load) if load else "" for load in loads)])
+            cells = [cell(server, load) + KEPT_UP[load.kept_up] if load else "" for load in loads]
+            yield row([server.name, *cells])
 
 
 def _streams(count: int) -> str:
@@ -137,7 +142,7 @@ def _latencies(summary: Summary) -> Iterator[str]:
     yield "\n## Pauses between two pieces of text\n"
     yield "p50 / p99 in milliseconds; the model server makes a token in 20.\n"
     yield from _by_size(summary, lambda _, load: _pair(load.gap_p50_ms, load.gap_p99_ms))
-    yield "\n## Whole answers, and how far behind the model server the last token was\n"
+    yield "\n## Whole answers, and how far behind their last token was\n"
     yield from _by_size(summary, _endings)
     yield ""
 
