@@ -87,8 +87,8 @@ def _servers(summary: Summary) -> Iterator[str]:
 def _costs(summary: Summary) -> Iterator[str]:
     yield "## CPU per token\n"
     yield "![CPU per token by the number of streams](performance.svg)\n"
-    yield "In microseconds; behind it, how many times ours that is. Here and below, † marks what did"
-    yield "not keep up, and whose other numbers mean less.\n"
+    yield "In microseconds; behind it, how many times ours that is. Here and below, † marks"
+    yield "what did not keep up, and whose other numbers mean less.\n"
     yield from _by_size(summary, lambda server, load: _cost(summary, server, load))
     yield ""
 
