@@ -144,7 +144,7 @@ def _server(pairs: list[tuple[str, Round]]) -> ServerFigures:
         missing=last.missing,
         skipped=list(dict.fromkeys(told for each in rounds for told in each.skipped)),
         files=[file for file, _ in pairs],
-        busy_streams=last.busy_streams,
+        busy_streams=max(each.busy_streams for each in rounds),
         loads=[_load(size, rounds) for size in sizes],
         cancel_idle_p50_ms=_figure(idle, 0.5),
         cancel_idle_p99_ms=_figure(idle, 0.99),
