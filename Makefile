@@ -3,6 +3,7 @@
 # make check    format, lint, types, floors
 # make test     every test
 # make peers    the storm against ours and other servers (downloads them): writes docs/peers.md
+# make bench    what ours and other servers cost (downloads them): writes docs/performance.md
 # make clean    remove what the others made
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ ASYNC_RULES := --enable=ASYNC,ASYNC900 --disable=ASYNC124,ASYNC127,ASYNC910,ASYN
 	--startable-in-context-manager=run,run_services,serve_sim
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run install check test clean lock format peers
+.PHONY: run install check test clean lock format peers bench
 
 run: .venv/installed
 	@exec $(BIN)/jarvis-trio serve --host "$(HOST)" --port "$(PORT)"
@@ -36,6 +37,9 @@ test: .venv/test-installed
 # The peers' packages are not locked: what the newest do is what people get.
 peers: .venv/test-installed
 	@$(BIN)/python -m tests.benchmarks.peers
+
+bench: .venv/test-installed
+	@$(BIN)/python -m tests.benchmarks.bench
 
 format: .venv/test-installed
 	@$(BIN)/ruff format .

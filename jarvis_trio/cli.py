@@ -284,7 +284,7 @@ def _list_scenarios(context: click.Context, _: click.Parameter, is_wanted: bool)
     "--pid", type=click.IntRange(min=1), help="The server's process, if it may be shut down."
 )
 @click.option("--insecure", is_flag=True, help="Accept any TLS certificate.")
-@click.option("--json", metavar="FILE", help="Write a report for programs; - is stdout.")
+@click.option("--json", metavar="FILE", help="Write a report for programs.  [- for stdout]")
 @click.option("--junit", metavar="FILE", help="Write one for build servers, as JUnit's XML.")
 @click.option("--html", metavar="FILE", help="Write one for people, with a picture in time.")
 @click.option("--quiet", is_flag=True, help="No progress and no table.")

@@ -141,8 +141,6 @@ class Upstream:
             raise self.transport_error(error) from error
         except WireError as error:
             raise self.fault(error) from error
-        finally:
-            body.close()
 
     async def _send(self, request: httpx.Request, model: str | None) -> ResponseBody:
         """Send, and return the body of a 200; any other status is an error with its reason."""

@@ -1,6 +1,6 @@
 """What an answer says, read as a client library reads it: text, reason, error, end."""
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -8,6 +8,18 @@ from msgspec import Struct
 from jarvis_trio.errors import WireError
 from jarvis_trio.storm.call import Call
 from jarvis_trio.wire.sse import SSEDecoder, SSEEvent
+
+FAILED: Final = ("error", "abort")
+"""Finish reasons, OpenRouter's and vLLM's, with which nobody takes an answer for whole."""
+
+UNREADABLE: Final = (
+    ValueError,
+    WireError,
+    AttributeError,
+    TypeError,
+    LookupError,
+    RecursionError,
+)
 
 
 class Answer(Struct):
@@ -79,7 +91,7 @@ def read_answer(call: Call) -> Answer:
         elif call.is_whole:
             _take(answer, msgspec.json.decode(call.body))
             answer.is_done = answer.finish_reason is not None
-    except (ValueError, WireError, AttributeError, TypeError, LookupError) as error:
+    except UNREADABLE as error:
         answer.fault = f"unreadable ({error})"
     return answer
 
@@ -102,4 +114,8 @@ def _take(answer: Answer, value: dict[str, Any]) -> None:
     for choice in value.get("choices") or ():
         said = choice.get("delta") or choice.get("message") or {}
         answer.text += said.get("content") or ""
-        answer.finish_reason = choice.get("finish_reason") or answer.finish_reason
+        reason = choice.get("finish_reason")
+        if reason in FAILED:
+            answer.error = answer.error or str(reason)
+        else:
+            answer.finish_reason = reason or answer.finish_reason

@@ -26,6 +26,11 @@ HURRIED_BUFFER_BYTES: Final = 1024 * 1024
 TEXT: Final = re.compile(rb'"(?:content|reasoning_content|reasoning)" ?: ?"[^"]')
 """The first piece of text in a stream; the role chunk's content is empty or null."""
 
+CALL_ERRORS: Final = (OSError, trio.BrokenResourceError)
+"""What `calling` raises when there is no connection to be had."""
+
+FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
+
 _LONGEST_MATCH: Final = 32
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
@@ -34,8 +39,9 @@ class Call:
     """A request that is sent at ``sent_ns``.
 
     ``pieces`` are the body's reads, each its time and its length. ``is_whole`` says that the
-    message came to its own end: a chunk of length 0, or its promised length; ``is_kept`` that the
-    connection is then good for another request.
+    message came to its own end: a chunk of length 0, its promised length, or, where neither was
+    promised, its connection's close; ``is_kept`` that the connection is then good for another
+    request.
     """
 
     def __init__(self, stream: trio.abc.Stream, sock: trio.socket.SocketType) -> None:
@@ -90,6 +96,8 @@ class Call:
         if data:
             with suppress(httptools.HttpParserUpgrade):
                 self._feed(data)
+        elif self.head_ns is not None and not self.was_reset:
+            self.is_whole |= FRAMING.isdisjoint(self.headers)  # the close is HTTP/1.0's only end
         if not data or self.is_whole:
             self.ended_ns = monotonic_ns()
         return self.ended_ns is None
@@ -188,8 +196,7 @@ class Request(Struct, frozen=True):
 async def calling(target: Target, request: Request) -> AsyncIterator[Call]:
     """Send a request; inside the block the answer can be read.
 
-    Resources: leaving the block closes the connection. Errors: OSError or trio.BrokenResourceError
-    when there is no connection to be had.
+    Resources: leaving the block closes the connection. Errors: one of CALL_ERRORS.
     """
     with trio.move_on_after(CONNECT_SECONDS) as patience:
         stream, sock = await _connect(target, request.receive_buffer)
@@ -200,6 +207,12 @@ async def calling(target: Target, request: Request) -> AsyncIterator[Call]:
         with suppress(trio.BrokenResourceError):  # it may have answered already, and closed
             await stream.send_all(request.encode(target))
         yield call
+
+
+def in_words(error: BaseException) -> str:
+    """Say why there is no connection."""
+    cause = error.__cause__ if isinstance(error, trio.BrokenResourceError) else None
+    return str(cause or error) or type(error).__name__
 
 
 async def _connect(

@@ -98,7 +98,7 @@ def _run(order: Order) -> int:
             _write(path, write(report))
     finally:
         if not order.quiet:
-            print_table(report, sys.stderr if order.json == STDOUT else sys.stdout)
+            print_table(report, sys.stderr if STDOUT in outputs else sys.stdout)
     return 1 if report.verdict is Verdict.FAIL else 0
 
 
@@ -191,6 +191,8 @@ def _outputs(order: Order) -> dict[str, Callable[[Report], str]]:
     for path, write in wanted:
         if path is None:
             continue
+        if path in outputs:
+            raise ConfigError(f"{path} cannot take two reports")
         outputs[path] = write
         if path != STDOUT and not _is_writable(Path(path)):
             raise ConfigError(f"{path} is no file that can be written")

@@ -24,20 +24,25 @@ class Conversation:
         self._reading = trio.CancelScope()
         self._answered: dict[str, trio.Event] = {}
 
-    def type(self, marker: str) -> None:
-        """Send a prompt, as it is scripted, and read its answer. Sync: nothing is waited for."""
+    def type(self, marker: str, most_tokens: int | None = None) -> None:
+        """Send a prompt, as it is scripted, and read its answer. Sync: nothing is waited for.
+
+        ``most_tokens`` is for an upstream that is not ours.
+        """
         if self.session is None:
             self._reading.cancel(reason="the next prompt is typed")
         self._reading = trio.CancelScope()
         self._answered[marker] = trio.Event()
-        self._nursery.start_soon(partial(self._ask, marker, self._reading))
+        self._nursery.start_soon(partial(self._ask, marker, most_tokens, self._reading))
 
     async def wait_for_head(self, marker: str) -> None:
         """Wait until the server has said something to a prompt. Callers bound it in time."""
         await self._answered[marker].wait()
 
-    async def _ask(self, marker: str, reading: trio.CancelScope) -> None:
-        async with self._stage.asking(None, marker=marker, session=self.session) as call:
+    async def _ask(self, marker: str, most_tokens: int | None, reading: trio.CancelScope) -> None:
+        async with self._stage.asking(
+            None, marker=marker, session=self.session, most_tokens=most_tokens
+        ) as call:
             self.calls[marker] = call
             with reading:
                 await call.head()

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from jarvis_trio.errors import ConfigError
 from jarvis_trio.storm.answer import read_answer
-from jarvis_trio.storm.call import Request, calling
+from jarvis_trio.storm.call import CALL_ERRORS, Call, Request, calling, in_words
 from jarvis_trio.storm.descriptors import allow_many_descriptors
 from jarvis_trio.storm.lag import LoopLag
 from jarvis_trio.storm.refusal import retry_after
@@ -61,7 +61,8 @@ async def run_storm(
 ) -> list[Trial]:
     """Play each scenario and return what they found; those that end the server come last.
 
-    Errors: ConfigError, in a sentence, when the server or the mock upstream cannot be used at all.
+    Errors: ConfigError, in a sentence, when the server cannot be used at all, or the mock upstream
+    not, or no longer.
     """
     allow_many_descriptors()
     lag = LoopLag()
@@ -71,18 +72,25 @@ async def run_storm(
     await _try_one_prompt(stage)
     progress.knows(abilities)
     trials = []
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(lag.run)
-        for scenario in sorted(scenarios, key=lambda scenario: scenario.ends_server):
-            progress.begins(scenario)
-            trial = await _play(scenario, stage, witness)
-            trials.append(trial)
-            progress.ends(trial)
-        nursery.cancel_scope.cancel(reason="the storm is over")
+    lost: BaseException | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lag.run)
+            for scenario in sorted(scenarios, key=lambda scenario: scenario.ends_server):
+                progress.begins(scenario)
+                trial = await _play(scenario, stage, witness)
+                trials.append(trial)
+                progress.ends(trial)
+            nursery.cancel_scope.cancel(reason="the storm is over")
+    except* WitnessError as group:
+        lost = _first(group)
+    if lost is not None:
+        raise ConfigError(f"{lost}: what the server does is no longer seen") from lost
     return trials
 
 
 async def _play(scenario: Scenario, stage: Stage, witness: Witness | None) -> Trial:
+    """Play one scenario and judge the server by it. *Errors:* WitnessError."""
     trial = Trial(scenario.name, scenario.promise)
     began = trio.current_time()
     stage.lag.restart()
@@ -94,8 +102,8 @@ async def _play(scenario: Scenario, stage: Stage, witness: Witness | None) -> Tr
             await _see_that_it_lives(stage, trial)
     except* NotApplicableError as group:
         trial.missing = str(_first(group))
-    except* (OSError, trio.BrokenResourceError, WitnessError) as group:
-        trial.expect("the server can be reached", False, _in_words(_first(group)))
+    except* CALL_ERRORS as group:
+        trial.expect("the server can be reached", False, in_words(_first(group)))
     trial.seconds = round(trio.current_time() - began, 2)
     trial.judge_latencies(stage.lag.worst_ms)
     return trial
@@ -126,8 +134,7 @@ async def _find_out(target: Target, witness: Witness | None, options: StormOptio
             await call.rest()
     if not call.status:
         raise ConfigError(f"{target.url} does not answer in HTTP; mend --url (https://?)")
-    if call.status in (401, 403):
-        raise ConfigError(f"{target.url} refuses the key (HTTP {call.status}); give one with --key")
+    _need_entry(target, call)
     if witness is not None:
         with _as_a_sentence(witness.target.url), trio.fail_after(PROBE_SECONDS):
             await witness.forget()
@@ -136,7 +143,7 @@ async def _find_out(target: Target, witness: Witness | None, options: StormOptio
         return Abilities([options.model])
     try:
         models = [model.id for model in msgspec.json.decode(call.body, type=_Models).data]
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         models = []
     if call.status != 200 or not models:
         raise ConfigError(
@@ -151,6 +158,7 @@ async def _try_one_prompt(stage: Stage) -> None:
     with _as_a_sentence(stage.target.url), trio.fail_after(PROBE_SECONDS):
         async with stage.asking(session=session) as call:
             await call.rest()
+    _need_entry(stage.target, call)
     answer = read_answer(call)
     if not answer.is_complete:
         said = f": {bytes(call.body[:200]).decode('utf-8', 'replace')}" if answer.error else ""
@@ -162,6 +170,12 @@ async def _try_one_prompt(stage: Stage) -> None:
     stage.abilities.has_sessions = call.headers.get("x-session-id") == session
 
 
+def _need_entry(target: Target, call: Call) -> None:
+    """Go on only if the key opens the server; many list their models for everybody."""
+    if call.status in (401, 403):
+        raise ConfigError(f"{target.url} refuses the key (HTTP {call.status}); give one with --key")
+
+
 @contextmanager
 def _as_a_sentence(url: str) -> Iterator[None]:
     try:
@@ -170,16 +184,11 @@ def _as_a_sentence(url: str) -> Iterator[None]:
         raise ConfigError(f"{url} does not answer within {PROBE_SECONDS:g} s") from None
     except WitnessError as error:
         raise ConfigError(f"{error}; start one with: jarvis-trio sim") from error
-    except (OSError, trio.BrokenResourceError) as error:
-        raise ConfigError(f"{url} cannot be reached: {_in_words(error)}") from error
+    except CALL_ERRORS as error:
+        raise ConfigError(f"{url} cannot be reached: {in_words(error)}") from error
 
 
 def _first(group: BaseException) -> BaseException:
     while isinstance(group, BaseExceptionGroup):
         group = group.exceptions[0]
     return group
-
-
-def _in_words(error: BaseException) -> str:
-    cause = error.__cause__ if isinstance(error, trio.BrokenResourceError) else None
-    return str(cause or error) or type(error).__name__

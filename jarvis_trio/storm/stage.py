@@ -27,8 +27,11 @@ BRIEF = f"sim?tps=200&tokens={BRIEF_TOKENS}"
 MOST_TOKENS = {GOOD: 20, BRIEF: BRIEF_TOKENS}
 """What a model server that is not ours is asked for instead."""
 
-LONG = "sim?tps=50&tokens=100000"
-"""One that nobody reads to its end."""
+LONG = "sim?tps=50&tokens=1000000"
+"""One that nobody reads to its end: it takes longer than anybody's patience, as LOADING does."""
+
+LOADING = "sim?first_ms=10000000"
+"""A prompt that is read for so long that nothing of its answer comes."""
 
 
 class StormOptions(Struct, frozen=True):

@@ -42,14 +42,15 @@ def read_target(url: str, key: str | None = None) -> Target:
 
     Errors: ConfigError, saying what to write instead.
     """
-    parts = urlsplit(url if "://" in url else f"http://{url}")
+    no_address = ConfigError(f"{url!r} is no address of a server; write http://127.0.0.1:8000")
     try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
         host, port = (parts.hostname or "").encode("idna").decode(), parts.port
     except ValueError:
-        host, port = "", None
+        raise no_address from None
     is_plain = parts.path.isascii() and parts.path.isprintable() and " " not in parts.path
     if parts.scheme not in ("http", "https") or not host or not is_plain:
-        raise ConfigError(f"{url!r} is no address of a server; write http://127.0.0.1:8000")
+        raise no_address
     if key is not None and not (key.isascii() and key.isprintable()):
         raise ConfigError("the key holds characters that no header can carry")
     is_secure = parts.scheme == "https"

@@ -11,7 +11,7 @@ import msgspec
 import trio
 from msgspec import Struct
 
-from jarvis_trio.storm.call import Request, calling
+from jarvis_trio.storm.call import CALL_ERRORS, Request, calling, in_words
 from jarvis_trio.storm.target import Target
 
 Told = TypeVar("Told")
@@ -22,7 +22,10 @@ ANSWER_SECONDS = 30.0
 
 
 class WitnessError(Exception):
-    """The mock upstream does not answer as one does."""
+    """The mock upstream cannot be reached, or does not answer as one does.
+
+    Nothing can be said of the server then: what it did, nobody has seen.
+    """
 
 
 class Seen(Struct, frozen=True):
@@ -80,7 +83,7 @@ class _Events(Struct):
 
 
 class Witness:
-    """Asks one mock upstream. *Errors:* of every method: WitnessError, or OSError."""
+    """Asks one mock upstream. *Errors:* of every method: WitnessError."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
@@ -143,8 +146,11 @@ class Witness:
         self, method: str, path: str, body: Mapping[str, Any] | None = None
     ) -> bytes:
         sent = b"" if body is None else msgspec.json.encode(body)
-        async with calling(self.target, Request(method, path, sent)) as call:
-            await call.rest()
+        try:
+            async with calling(self.target, Request(method, path, sent)) as call:
+                await call.rest()
+        except CALL_ERRORS as error:
+            raise WitnessError(f"{self.target.url} cannot be reached: {in_words(error)}") from error
         if call.status != 200 or not call.is_whole:
             raise WitnessError(
                 f"{self.target.url}{path} is no mock upstream of this version (HTTP {call.status})"

@@ -17,6 +17,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from jarvis_trio.observe.watchdog import BLOCKED_SECONDS, LOOK_AGAIN_SECONDS, Watchdog
+from tests.web.server import serving
 
 Entries = list[Any]
 ENDS_WITHIN_SECONDS = 20
@@ -153,3 +154,25 @@ async def test_nothing_of_it_stays_behind() -> None:
 async def test_it_can_be_run_in_virtual_time(autojump_clock: MockClock) -> None:
     async with watched():
         await trio.sleep(3)
+
+
+async def test_a_server_tells_once_of_what_blocks_it_and_counts_it(
+    autojump_clock: MockClock, logged: structlog.testing.LogCapture
+) -> None:
+    def blocked(**by: str) -> Entries:
+        told = by | {"event": "loop_blocked"}
+        return [entry for entry in logged.entries if told.items() <= entry.items()]
+
+    async def block() -> None:
+        ends_at = time.monotonic() + ENDS_WITHIN_SECONDS
+        while not blocked(task="culprit"):
+            assert time.monotonic() < ends_at
+            threading.Event().wait(LOOK_AGAIN_SECONDS)
+        threading.Event().wait(10 * LOOK_AGAIN_SECONDS)  # it is looked at again, and told of once
+
+    async with serving() as server:
+        await take_a_step(block, name="culprit")
+        (told,) = blocked(task="culprit")
+        assert told["ms"] >= BLOCKED_SECONDS * 1000
+        # A machine that is busy enough blocks more than we do.
+        assert await server.metric("jarvis_loop_blocked_total") == len(blocked())

@@ -33,6 +33,15 @@ async def test_a_stream_with_a_reason_and_its_end_is_complete() -> None:
     assert str(read) == "HTTP 200, finish_reason stop, [DONE]"
 
 
+@pytest.mark.parametrize("reason", ["error", "abort"])
+@pytest.mark.parametrize("error", [b"", ERROR])
+async def test_a_finish_reason_can_say_that_it_failed(reason: str, error: bytes) -> None:
+    read = answer(TEXT + error + STOP.replace(b"stop", reason.encode()) + DONE)
+    assert read.is_honest
+    assert not read.is_complete
+    assert not read.looks_whole
+
+
 async def test_a_stream_with_an_error_and_its_end_is_honest_but_not_complete() -> None:
     read = answer(TEXT + ERROR + DONE)
     assert not read.is_complete
@@ -64,8 +73,9 @@ async def test_a_stream_that_is_cut_behind_its_end_is_not_complete() -> None:
     assert not read.is_honest
 
 
-async def test_what_cannot_be_read_is_a_fault() -> None:
-    read = answer(b"data: {no json}\n\n" + STOP + DONE)
+@pytest.mark.parametrize("data", [b"{no json}", b"[" * 100_000], ids=["no JSON", "too deep"])
+async def test_what_cannot_be_read_is_a_fault(data: bytes) -> None:
+    read = answer(b"data: " + data + b"\n\n" + STOP + DONE)
     assert read.fault is not None
     assert not read.is_honest
 

@@ -110,6 +110,36 @@ async def test_a_reset_is_told_from_a_close(rest: Rest) -> None:
         assert call.was_reset
 
 
+@pytest.mark.parametrize(
+    ("head", "is_whole"),
+    [
+        (b"HTTP/1.0 200 OK\r\n\r\n", True),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 99\r\n\r\n", False),
+    ],
+)
+async def test_an_answer_that_promises_no_length_ends_with_its_connection(
+    rest: Rest, head: bytes, is_whole: bool
+) -> None:
+    async def serve(stream: trio.SocketStream) -> None:
+        await stream.send_all(head + TEXT)
+
+    async with asking(serve) as call:
+        await rest(call)
+        assert call.body == TEXT
+        assert call.is_whole is is_whole
+        assert not call.is_kept
+
+
+async def test_a_reset_is_nobodys_end(rest: Rest) -> None:
+    async def serve(stream: trio.SocketStream) -> None:
+        await stream.send_all(b"HTTP/1.0 200 OK\r\n\r\n" + TEXT)
+        stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+    async with asking(serve) as call:
+        await rest(call)
+        assert not call.is_whole
+
+
 async def test_what_is_not_http_ends_the_call(rest: Rest) -> None:
     async def serve(stream: trio.SocketStream) -> None:
         await stream.send_all(b"SSH-2.0-nothing\r\n")

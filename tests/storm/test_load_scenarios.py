@@ -9,12 +9,14 @@ import trio
 
 from jarvis_trio.storm.run import run_storm
 from jarvis_trio.storm.scenarios import Scenario
-from jarvis_trio.storm.scenarios.load import MANY_SESSIONS, START_SECONDS
+from jarvis_trio.storm.scenarios.busy import BUSY
+from jarvis_trio.storm.scenarios.load import LONGEST_IN_PATIENCE, MANY_SESSIONS
 from jarvis_trio.storm.scenarios.soak import SOAK
 from jarvis_trio.storm.stage import StormOptions
 from jarvis_trio.storm.target import Target
 from jarvis_trio.storm.trial import Trial, Verdict
 from tests.end_to_end.storm.playing import Silent
+from tests.storm.gateway import gateway
 from tests.storm.raw_client import SimClient
 
 
@@ -48,38 +50,25 @@ async def test_descriptors_that_do_not_come_back_are_seen(
 
 
 async def test_sessions_that_nobody_answers_are_given_up_and_counted(sim: SimClient) -> None:
-    async def hold_back(stream: trio.SocketStream) -> None:
-        async with trio.open_nursery() as nursery:
-            upstream = await trio.open_tcp_stream("127.0.0.1", sim.port)
-            async with upstream:
-                nursery.start_soon(pass_on, upstream, stream)
-                async for data in stream:
-                    if b"marker:many" in data:
-                        await trio.sleep_forever()
-                    await upstream.send_all(data)
-                nursery.cancel_scope.cancel(reason="the client has gone")
+    async def hold_back(prompt: bytes, client: trio.SocketStream) -> bool:
+        if b"marker:many" in prompt:
+            await trio.sleep_forever()
+        return True
 
-    async def pass_on(upstream: trio.SocketStream, stream: trio.SocketStream) -> None:
-        async for data in upstream:
-            await stream.send_all(data)
-
-    async with trio.open_nursery() as nursery:
-        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        nursery.start_soon(trio.serve_listeners, hold_back, [listener])
+    async with gateway(sim.port, hold_back) as port:
         options = StormOptions(sessions=4, patience_seconds=1)
-        port = listener.socket.getsockname()[1]
         trial = await played(MANY_SESSIONS, port, sim.port, options)
-        nursery.cancel_scope.cancel(reason="the test is over")
     seen = failed(trial)["every session is answered in full"]
     assert seen == "0 of 4; no answer, no end (not ended): 4"
-    assert trial.seconds < START_SECONDS + 3
+    assert trial.seconds < LONGEST_IN_PATIENCE * options.patience_seconds
 
 
+@pytest.mark.parametrize("scenario", [MANY_SESSIONS, BUSY], ids=lambda scenario: scenario.name)
 async def test_more_sessions_than_descriptors_cannot_be_played(
-    sim: SimClient, monkeypatch: pytest.MonkeyPatch
+    sim: SimClient, monkeypatch: pytest.MonkeyPatch, scenario: Scenario
 ) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (64, 64))
     monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
-    trial = await played(MANY_SESSIONS, sim.port, sim.port, StormOptions(sessions=50))
+    trial = await played(scenario, sim.port, sim.port, StormOptions(sessions=50))
     assert trial.verdict is Verdict.NOT_APPLICABLE
     assert trial.evidence == ["needs 150 descriptors: the limit (ulimit -Hn) is 64"]

@@ -10,10 +10,12 @@ from jarvis_trio.errors import ConfigError
 from jarvis_trio.storm.lag import TOO_LATE_MS
 from jarvis_trio.storm.run import run_storm
 from jarvis_trio.storm.scenarios import Scenario
+from jarvis_trio.storm.sim import SimOptions, serve_sim
 from jarvis_trio.storm.stage import Stage, StormOptions
 from jarvis_trio.storm.target import Target
 from jarvis_trio.storm.trial import NotApplicableError, Trial, Verdict
 from tests.end_to_end.storm.playing import Silent
+from tests.storm.gateway import gateway
 from tests.storm.raw_client import SimClient
 
 LATE_SECONDS = 2 * TOO_LATE_MS / 1000
@@ -94,6 +96,44 @@ async def test_a_server_that_no_longer_answers_has_failed_the_scenario(sim: SimC
     trial = await played(sim, play)
     assert trial.verdict is Verdict.FAIL
     assert trial.evidence[0].startswith("NOT: the server can be reached")
+
+
+async def test_a_mock_upstream_that_goes_in_the_middle_is_not_the_servers_fault(
+    sim: SimClient, nursery: trio.Nursery
+) -> None:
+    async def serve(task_status: trio.TaskStatus[tuple[int, trio.CancelScope]]) -> None:
+        with trio.CancelScope() as until_then:
+            async with trio.open_nursery() as serving:
+                port = await serving.start(serve_sim, SimOptions(), "127.0.0.1", 0)
+                task_status.started((port, until_then))
+
+    port, until_then = await nursery.start(serve)
+    both = Target("127.0.0.1", port)
+
+    async def play(stage: Stage, trial: Trial) -> None:
+        stage.target = Target("127.0.0.1", sim.port)
+        async with trio.open_nursery() as asking:
+            until_then.cancel(reason="somebody ended it")
+            await trio.testing.wait_all_tasks_blocked()
+            asking.start_soon(stage.ask)
+
+    with trio.fail_after(20), pytest.raises(ConfigError, match=f"{port} cannot be reached: .*seen"):
+        await run_storm(both, both, StormOptions(), [Scenario("n", "p", play)], Silent())
+
+
+async def test_a_server_that_lists_its_models_for_everybody_refuses_the_key_too(
+    sim: SimClient,
+) -> None:
+    async def refuse_prompts(data: bytes, client: trio.SocketStream) -> bool:
+        if data.startswith(b"GET"):
+            return True
+        await client.send_all(b"HTTP/1.1 401 Who?\r\nContent-Length: 0\r\n\r\n")
+        return False
+
+    async with gateway(sim.port, refuse_prompts) as port:
+        target = Target("127.0.0.1", port)
+        with trio.fail_after(5), pytest.raises(ConfigError, match="refuses the key"):
+            await run_storm(target, None, StormOptions(), [], Silent())
 
 
 async def test_where_nobody_listens_there_is_a_sentence() -> None:

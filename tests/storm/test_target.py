@@ -21,7 +21,9 @@ def test_an_address_is_read_with_or_without_its_path(url: str, target: Target) -
     assert read_target(url) == target
 
 
-@pytest.mark.parametrize("url", ["", "ftp://a", "http://", "http://a:port", "http://a:99999"])
+@pytest.mark.parametrize(
+    "url", ["", "ftp://a", "http://", "http://a:port", "http://a:99999", "http://[::1"]
+)
 def test_what_is_no_address_is_answered_with_one_that_is(url: str) -> None:
     with pytest.raises(ConfigError, match="write http://127"):
         read_target(url)

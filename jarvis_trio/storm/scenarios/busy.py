@@ -6,9 +6,10 @@ from time import monotonic_ns
 import trio
 
 from jarvis_trio.storm.answer import Answer, read_answer
-from jarvis_trio.storm.call import Call
+from jarvis_trio.storm.call import CALL_ERRORS, Call
 from jarvis_trio.storm.refusal import fault_of_refusal, retry_after
 from jarvis_trio.storm.scenarios import Scenario
+from jarvis_trio.storm.scenarios.load import need_descriptors
 from jarvis_trio.storm.stage import BRIEF, LONG, Stage
 from jarvis_trio.storm.trial import Trial
 
@@ -21,6 +22,7 @@ REJECT = {"X-Session-Policy": "reject"}
 
 async def play_busy(stage: Stage, trial: Trial) -> None:
     """Ask a session that is to reject, and then the whole server, for too much."""
+    need_descriptors(stage.options.sessions)
     if stage.abilities.has_sessions:
         await _play_busy_session(stage, trial)
     else:
@@ -50,7 +52,10 @@ async def _play_busy_session(stage: Stage, trial: Trial) -> None:
             reading.cancel_scope.cancel(reason="the prompts are refused")
         if knows_policy:
             await _read_on(stage, live)
-            _judge_refusals(trial, calls, live)
+            if not stage.has_witness and read_answer(live).is_complete:
+                trial.note("the live answer was too short for it: no session was kept busy")
+            else:
+                _judge_refusals(trial, calls, live)
         else:
             trial.note(f"no session that rejects was seen: the policy is not known ({first})")
 
@@ -138,7 +143,7 @@ class _Crowd:
             try:
                 async with self._stage.asking(BRIEF, session=session) as call:
                     await call.rest()
-            except (OSError, trio.BrokenResourceError):
+            except CALL_ERRORS:
                 self._faults["no connection"] += 1
                 return
             if read_answer(call).is_complete:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from jarvis_trio.storm.answer import read_answer
 from jarvis_trio.storm.call import Call
 from jarvis_trio.storm.scenarios import Scenario
-from jarvis_trio.storm.stage import LONG, Stage
+from jarvis_trio.storm.stage import LOADING, LONG, Stage
 from jarvis_trio.storm.trial import Trial
 from jarvis_trio.storm.witness import Stats
 
@@ -36,12 +36,16 @@ class _Leaver(Struct):
 
 
 class _Phase(Struct, frozen=True):
-    """A moment to leave in; ``reach`` waits for it and says whether it came."""
+    """A moment to leave in; ``reach`` waits for it and says whether it came.
+
+    ``most_tokens`` is for an upstream that is not ours.
+    """
 
     name: str
     behaviour: str
     reach: Callable[[Stage, Call, _Leaver], Awaitable[bool]]
     stream: bool = True
+    most_tokens: int | None = None
 
 
 async def play_disconnect(stage: Stage, trial: Trial) -> None:
@@ -68,7 +72,12 @@ async def play_disconnect(stage: Stage, trial: Trial) -> None:
 
 
 async def _leave(stage: Stage, phase: _Phase, leaver: _Leaver, by_reset: bool) -> None:
-    async with stage.asking(phase.behaviour, marker=leaver.marker, stream=phase.stream) as call:
+    async with stage.asking(
+        phase.behaviour,
+        marker=leaver.marker,
+        stream=phase.stream,
+        most_tokens=phase.most_tokens,
+    ) as call:
         is_there = False
         with trio.move_on_after(stage.options.patience_seconds):
             is_there = await phase.reach(stage, call, leaver)
@@ -148,10 +157,15 @@ async def _count_tokens(stage: Stage, leaver: _Leaver) -> None:
 
 
 PHASES = (
-    _Phase("before its headers", "sim?headers_ms=60000", _asked),
-    _Phase("in prefill", "sim?first_ms=60000", _accepted),
+    _Phase("before its headers", "sim?headers_ms=10000000", _asked),
+    _Phase("in prefill", LOADING, _accepted),
     _Phase("in decode", LONG, _answering),
-    _Phase("at its last byte", f"sim?tps=200&tokens={LAST_TOKENS}", _at_its_end),
+    _Phase(
+        "at its last byte",
+        f"sim?tps=200&tokens={LAST_TOKENS}",
+        _at_its_end,
+        most_tokens=LAST_TOKENS,
+    ),
     _Phase("while a whole answer is made", LONG, _being_made, stream=False),
 )
 

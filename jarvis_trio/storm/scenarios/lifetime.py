@@ -12,17 +12,15 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from jarvis_trio.storm.answer import Answer, read_answer
-from jarvis_trio.storm.call import calling
+from jarvis_trio.storm.call import CALL_ERRORS, calling
 from jarvis_trio.storm.scenarios import Scenario
-from jarvis_trio.storm.stage import LONG, Stage
+from jarvis_trio.storm.stage import BRIEF, LONG, Stage
 from jarvis_trio.storm.trial import NotApplicableError, Trial
 
 COMMENT: Final = re.compile(rb"(?m)^:")
 
 SHORT: Final = "sim?tps=50&tokens=50"
 """One that ends by itself within a second."""
-
-BRIEF: Final = "sim?tps=0&tokens=3"
 
 FLOOD: Final = "sim?tps=0&tokens=1000000"
 """More than all the buffers between a model server and a client that does not read."""
@@ -60,8 +58,9 @@ async def play_idle(stage: Stage, trial: Trial) -> None:
 
 
 async def _sit_out(stage: Stage, trial: Trial, silence: Silence, seconds: float) -> None:
-    session = stage.new_name("session") if stage.abilities.has_sessions else None
-    async with stage.asking(silence.behaviour, session=session, stream=silence.stream) as call:
+    async with stage.asking(
+        silence.behaviour, session=stage.new_session(), stream=silence.stream
+    ) as call:
         with trio.move_on_after(seconds + stage.options.patience_seconds) as patience:
             await call.rest()
     answer = read_answer(call)
@@ -197,7 +196,7 @@ async def _knock(stage: Stage, going: _Going) -> None:
     while True:
         try:
             answer = await stage.ask(BRIEF)
-        except (OSError, trio.BrokenResourceError):
+        except CALL_ERRORS:
             break
         if answer.status in (0, 503):
             break

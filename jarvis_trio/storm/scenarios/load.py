@@ -10,7 +10,7 @@ import trio
 from msgspec import Struct
 
 from jarvis_trio.storm.answer import Answer, read_answer
-from jarvis_trio.storm.call import Call
+from jarvis_trio.storm.call import CALL_ERRORS, Call, in_words
 from jarvis_trio.storm.crowd import Crowd
 from jarvis_trio.storm.descriptors import allow_many_descriptors, read_holdings
 from jarvis_trio.storm.lag import no_collections
@@ -108,8 +108,8 @@ async def _ask(stage: Stage, crowd: Crowd, session: _Session) -> None:
         ) as call:
             session.call = call
             await crowd.rest(call)
-    except (OSError, trio.BrokenResourceError) as error:
-        session.trouble = str(error) or type(error).__name__
+    except CALL_ERRORS as error:
+        session.trouble = in_words(error)
 
 
 async def _give_up_in_silence(crowd: Crowd, seconds: float, scope: trio.CancelScope) -> None:

@@ -18,7 +18,7 @@ from jarvis_trio.storm.trial import Trial
 TOKENS = 30
 RATE = 50
 CALM = f"sim?tps={RATE}&tokens={TOKENS}"
-WILD = "sim?tps=200&tokens=100000"
+WILD = "sim?tps=200&tokens=1000000"
 """Another pace than the calm one's: a token that strays is out of its order there."""
 
 

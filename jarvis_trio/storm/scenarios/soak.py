@@ -11,17 +11,16 @@ import trio
 from msgspec import Struct, field
 
 from jarvis_trio.storm.answer import read_answer
-from jarvis_trio.storm.call import Call
+from jarvis_trio.storm.call import CALL_ERRORS, Call, in_words
 from jarvis_trio.storm.descriptors import Holdings, read_holdings
 from jarvis_trio.storm.numbered_text import what_is_wrong
 from jarvis_trio.storm.scenarios import Scenario
 from jarvis_trio.storm.scenarios.load import START_SECONDS, need_descriptors
-from jarvis_trio.storm.stage import LONG, Stage
+from jarvis_trio.storm.stage import LOADING, LONG, Stage
 from jarvis_trio.storm.trial import Trial
 
 TOKENS: Final = 40
 SHORT: Final = f"sim?tps=200&tokens={TOKENS}&named=1"
-LATE: Final = "sim?first_ms=600000"
 FLOOD_TOKENS: Final = 1000
 FLOOD: Final = f"sim?tps=0&tokens={FLOOD_TOKENS}&named=1"
 SMALL_BUFFER: Final = 4096
@@ -72,7 +71,7 @@ class Client:
     async def prepare(self) -> None:
         """Write the script, and have one prompt answered."""
         if self._stage.has_witness:
-            for behaviour in (SHORT, LONG, LATE, FLOOD):
+            for behaviour in (SHORT, LONG, LOADING, FLOOD):
                 await self._stage.witness.script(behaviour, self._marker(behaviour))
         await self._play("answered")
 
@@ -86,8 +85,8 @@ class Client:
         tally.begun += 1
         try:
             await self._plays[name]()
-        except (OSError, trio.BrokenResourceError) as error:
-            tally.dishonest.append(f"{name}: no connection ({error or type(error).__name__})")
+        except CALL_ERRORS as error:
+            tally.dishonest.append(f"{name}: no connection ({in_words(error)})")
             await trio.sleep(0.1)  # a server that is not there is not asked all the time
         tally.plays[name] += 1
         tally.ended += 1
@@ -121,7 +120,7 @@ class Client:
 
     async def left_while_waiting(self) -> None:
         """Close it before there is any text."""
-        async with self._asking(LATE) as call:
+        async with self._asking(LOADING) as call:
             with trio.move_on_after(self._random.uniform(0, 0.2)):
                 await call.rest()
 
@@ -151,7 +150,7 @@ class Client:
         )
 
     def _marker(self, behaviour: str) -> str:
-        return f"{self._name}-{(SHORT, LONG, LATE, FLOOD).index(behaviour)}"
+        return f"{self._name}-{(SHORT, LONG, LOADING, FLOOD).index(behaviour)}"
 
     def _judge_whole(self, what: str, call: Call, tokens: int) -> None:
         answer = read_answer(call)

@@ -5,13 +5,10 @@ import trio
 from jarvis_trio.storm.answer import Answer, read_answer
 from jarvis_trio.storm.call import Call, Request, calling
 from jarvis_trio.storm.scenarios import Scenario
-from jarvis_trio.storm.stage import LONG, Stage
+from jarvis_trio.storm.stage import LOADING, LONG, Stage
 from jarvis_trio.storm.trial import NotApplicableError, Trial
 
 NO_ROUTE = (404, 405, 501)
-
-LOADING = "sim?first_ms=1000000"
-"""A prompt that is read for so long that nothing of its answer comes."""
 
 
 async def play_stop(stage: Stage, trial: Trial) -> None:

@@ -35,10 +35,14 @@ class Case(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True):
-    """What a client was told; ``answer`` is None where it was told no end in time."""
+    """What a client was told; ``answer`` is None where it was told no end in time.
+
+    Where its prompt has not arrived at the model server, the server has said it of itself.
+    """
 
     case: Case
     answer: Answer | None
+    has_arrived: bool = True
 
     def __str__(self) -> str:
         return f"{self.case}: {self.answer or 'no end'}"
@@ -113,19 +117,32 @@ def _means_later(answer: Answer) -> bool:
 async def _ask_all(stage: Stage, cases: Sequence[Case]) -> list[Outcome]:
     """Ask all at once, each in a session of its own; patience begins when its prompt is sent."""
     answers: dict[Case, Answer] = {}
+    markers = {case: stage.new_name("failing") for case in cases}
 
     async def ask(case: Case) -> None:
         with trio.move_on_after(stage.options.patience_seconds):
-            session = _new_session(stage)
-            answers[case] = await stage.ask(case.behaviour, session=session, stream=case.stream)
+            answers[case] = await stage.ask(
+                case.behaviour,
+                marker=markers[case],
+                session=stage.new_session(),
+                stream=case.stream,
+            )
 
     async with trio.open_nursery() as nursery:
         for case in cases:
             nursery.start_soon(ask, case)
-    return [Outcome(case, answers.get(case)) for case in cases]
+    stats = await stage.witness.stats()
+    return [Outcome(case, answers.get(case), bool(stats.of(markers[case]))) for case in cases]
 
 
 def _expect_errors(stage: Stage, trial: Trial, outcomes: Sequence[Outcome]) -> None:
+    refused = [each for each in outcomes if not each.has_arrived]
+    trial.expect("prompts reach the model server", len(refused) < len(outcomes), _tally(refused))
+    if refused:
+        trial.note(
+            f"{len(refused)} of {len(outcomes)} prompts never reached the model server: "
+            f"how it fails was not tried there ({_tally(refused)})"
+        )
     endless = [each for each in outcomes if each.answer is None]
     in_time = f"every prompt comes to its end within {stage.options.patience_seconds:g} s"
     trial.expect(in_time, not endless, _first_of(endless) or f"{len(outcomes)} prompts")
@@ -154,10 +171,6 @@ def _first_of(outcomes: Sequence[Outcome], most: int = 3) -> str:
 def _tally(outcomes: Iterable[Outcome]) -> str:
     counts = Counter(str(each.answer or "no end") for each in outcomes)
     return "; ".join(f"{count} x {what}" for what, count in counts.most_common(5))
-
-
-def _new_session(stage: Stage) -> str | None:
-    return stage.new_name("session") if stage.abilities.has_sessions else None
 
 
 HANGS = (
@@ -189,7 +202,7 @@ async def play_upstream_hangs(stage: Stage, trial: Trial) -> None:
 
     async def leave(case: Case) -> None:
         departures.append(departure := _Departure(case))
-        marker, session = stage.new_name("hanging"), _new_session(stage)
+        marker, session = stage.new_name("hanging"), stage.new_session()
         async with stage.asking(
             case.behaviour, marker=marker, session=session, stream=case.stream
         ) as call:
@@ -207,7 +220,7 @@ async def play_upstream_hangs(stage: Stage, trial: Trial) -> None:
 
     async def stay(case: Case) -> None:
         async with stage.asking(
-            case.behaviour, session=_new_session(stage), stream=case.stream
+            case.behaviour, session=stage.new_session(), stream=case.stream
         ) as call:
             with trio.move_on_after(patience):
                 await call.rest()

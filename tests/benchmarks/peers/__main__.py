@@ -12,12 +12,11 @@ from pathlib import Path
 import msgspec
 
 from jarvis_trio.storm.scenarios.all import ALL
+from tests.benchmarks.peer import FOLDER, ROOT, NotHereError, Peer, Setting, running
 from tests.benchmarks.peers.page import Measured, Played, Run, write_page
-from tests.benchmarks.peers.peer import ROOT, NotHereError, Peer, Setting, running
-from tests.benchmarks.peers.servers import GRACE_SECONDS, PEERS
+from tests.benchmarks.servers import GRACE_SECONDS, PEERS
 from tests.end_to_end.processes import free_port, running_sim
 
-FOLDER = ROOT / ".venv-peers"
 STORM = ["--sessions", "20", "--soak", "10s", "--grace", f"{GRACE_SECONDS}s"]
 LONGEST_SECONDS = 300
 """What one scenario may take."""

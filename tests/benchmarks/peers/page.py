@@ -5,11 +5,10 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from jarvis_trio.storm.report import printable
+from tests.benchmarks.markdown import escaped, row, table
+from tests.benchmarks.peer import OURS
 
-LONGEST_EVIDENCE = 300
 MARKS = {"pass": "pass", "fail": "**fail**", "not applicable": "n/a"}
-OURS = "jarvis-trio"
 
 
 class Run(Struct, frozen=True):
@@ -110,27 +109,27 @@ def write_page(run: Run, found: list[Measured]) -> str:
 
 def _servers(found: list[Measured]) -> Iterator[str]:
     yield "## The servers\n"
-    yield from _table(["server", "what it is", "versions"])
+    yield from table(["server", "what it is", "versions"])
     for each in found:
         versions = "**not measured**" if each.missing else each.versions
-        yield _row([each.name, each.what, versions])
+        yield row([each.name, each.what, versions])
     yield ""
     for each in found:
         if each.missing:
-            yield f"{each.name} was not measured here: {_text(each.missing)}\n"
+            yield f"{each.name} was not measured here: {escaped(each.missing)}\n"
 
 
 def _verdicts(played: list[Measured]) -> Iterator[str]:
     yield "## The verdicts\n"
-    yield from _table(["scenario", *(each.name for each in played)])
+    yield from table(["scenario", *(each.name for each in played)])
     for scenario in _scenarios(played):
         trials = [each.trial(scenario) for each in played]
-        yield _row([f"`{scenario}`", *(MARKS[trial.verdict] if trial else "" for trial in trials)])
+        yield row([f"`{scenario}`", *(MARKS[trial.verdict] if trial else "" for trial in trials)])
     counts = [[trial.verdict for trial in each.trials] for each in played]
     told = [f"{verdicts.count('pass')} pass, {verdicts.count('fail')} fail" for verdicts in counts]
-    yield _row(["", *told])
+    yield row(["", *told])
     took = [sum(played.seconds for played in each.played) for each in played]
-    yield _row(["the storm took", *(f"{seconds:.0f} s" for seconds in took)])
+    yield row(["the storm took", *(f"{seconds:.0f} s" for seconds in took)])
     yield ""
 
 
@@ -143,8 +142,8 @@ def _failures(played: list[Measured]) -> Iterator[str]:
         for trial in failed:
             broken = [finding for finding in trial.findings if not finding.holds]
             more = f" And {len(broken) - 1} more{_aftermath(broken)}." if len(broken) > 1 else ""
-            seen = f" ({_text(broken[0].seen)})" if broken[0].seen else ""
-            yield f"- `{trial.scenario}`: not so: {_text(broken[0].sentence)}{seen}.{more}"
+            seen = f" ({escaped(broken[0].seen)})" if broken[0].seen else ""
+            yield f"- `{trial.scenario}`: not so: {escaped(broken[0].sentence)}{seen}.{more}"
         yield "" if failed else "Nothing.\n"
 
 
@@ -159,18 +158,19 @@ def _not_applicable(played: list[Measured]) -> Iterator[str]:
     for each in played:
         for trial in each.trials:
             if trial.verdict == "not applicable":
-                yield f"- {each.name}, `{trial.scenario}`: {_text(trial.missing or 'no finding')}."
+                missing = escaped(trial.missing or "no finding")
+                yield f"- {each.name}, `{trial.scenario}`: {missing}."
     yield ""
 
 
 def _latencies(played: list[Measured]) -> Iterator[str]:
     yield "## How long it took\n"
     yield "p50 / p99 in milliseconds, of this run only; the storm judges nobody by them.\n"
-    yield from _table(["scenario", "what", *(each.name for each in played)])
+    yield from table(["scenario", "what", *(each.name for each in played)])
     for scenario, name in _measurements(played):
         found = [_latency(each, scenario, name) for each in played]
         told = [f"{each.p50_ms:.1f} / {each.p99_ms:.1f}" if each else "" for each in found]
-        yield _row([f"`{scenario}`", name, *told])
+        yield row([f"`{scenario}`", name, *told])
     yield ""
 
 
@@ -216,7 +216,7 @@ def _repeating(found: list[Measured]) -> Iterator[str]:
     for each in found:
         if each.missing is None:
             yield f"{each.name}:\n\n```text\n{each.command}\n{each.storm}\n```\n"
-    yield "The configuration files are in `tests/benchmarks/peers/servers.py`.\n"
+    yield "The configuration files are in `tests/benchmarks/servers.py`.\n"
 
 
 def _scenarios(played: list[Measured]) -> list[str]:
@@ -243,19 +243,3 @@ def _passes(played: Measured, scenario: str) -> bool:
 def _latency(played: Measured, scenario: str, name: str) -> _Latency | None:
     trial = played.trial(scenario)
     return next((each for each in trial.latencies if each.name == name), None) if trial else None
-
-
-def _table(heads: list[str]) -> Iterator[str]:
-    yield _row(heads)
-    yield _row(["---"] * len(heads))
-
-
-def _row(cells: list[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def _text(said: str) -> str:
-    """Return what a server may have said as text that is no Markdown, and no page long."""
-    plain = printable(said)
-    brief = plain if len(plain) <= LONGEST_EVIDENCE else f"{plain[:LONGEST_EVIDENCE]}…"
-    return "".join(f"\\{each}" if each in "\\`*_<>[]|" else each for each in brief)

@@ -161,14 +161,14 @@ class Trickle:
 def run_until(
     trickles: dict[str, Trickle], are_done: Callable[[Trickle], bool]
 ) -> dict[str, float]:
-    """Let all of them go on until each is done; return after how many seconds each was."""
-    began = time.monotonic()
-    seconds: dict[str, float] = {}
-    while len(seconds) < len(trickles):
-        for name in trickles.keys() - seconds.keys():
+    """Let all of them go on until each is done; return when, on the monotonic clock, each was."""
+    deadline = time.monotonic() + 20
+    done_at: dict[str, float] = {}
+    while len(done_at) < len(trickles):
+        for name in trickles.keys() - done_at.keys():
             trickles[name].turn()
             if are_done(trickles[name]):
-                seconds[name] = time.monotonic() - began
-        assert time.monotonic() < began + 20, trickles.keys() - seconds.keys()
+                done_at[name] = time.monotonic()
+        assert time.monotonic() < deadline, trickles.keys() - done_at.keys()
         time.sleep(0.02)
-    return seconds
+    return done_at

@@ -1,6 +1,5 @@
 """Model servers that cannot be reached: a real status at once, and no trace of the attempt."""
 
-import json
 import ssl
 import uuid
 from typing import Any
@@ -39,10 +38,8 @@ async def test_nobody_listens(upstream: PlayedUpstream, streaming: bool) -> None
 
 
 async def test_nobody_listens_and_the_prompt_names_no_model(upstream: PlayedUpstream) -> None:
-    exchange = await upstream.ask(model=None)
-    assert (exchange.status, exchange.error_code) == (502, "upstream_error")
-    assert upstream.name in json.loads(exchange.raw)["error"]["message"]
-    upstream.assert_idle()
+    """Its stream is what fails, in its session and after its retries, like any other."""
+    await assert_unreachable(upstream, "upstream_error", 502, "cannot be reached", model=None)
 
 
 @pytest.mark.parametrize("streaming", [True, False])

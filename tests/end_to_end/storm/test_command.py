@@ -108,6 +108,13 @@ def test_json_can_go_to_a_pipe_and_the_key_come_from_the_environment(
     assert quiet.stderr == ""
 
 
+def test_a_page_can_go_to_a_pipe_with_nothing_behind_it(ours: Server, sim: Sim) -> None:
+    done = run(*on(ours, sim), *SHORT, "--html", "-")
+    assert done.stdout.startswith("<!doctype html>")
+    assert done.stdout.endswith("</html>\n")
+    assert "rapid" in done.stderr
+
+
 def test_a_broken_server_is_status_1(tmp_path: Path, sim: Sim) -> None:
     with broken(tmp_path, sim, "answers_two_at_once") as server:
         done = run(
@@ -166,6 +173,9 @@ def test_a_server_that_says_yes_to_everything_is_one_sentence(ours: Server, sim:
     body = b"<h1>\x1b[31mwelcome</h1>"
     with answering(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)) as url:
         assert "lists no models" in refusal("--url", url)
+    with answering(b'HTTP/1.1 200 OK\r\n\r\n{"x":' + b"[" * 100_000) as url:
+        assert "lists no models" in refusal("--url", url)
+    with answering(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)) as url:
         assert "does not answer a simple prompt" in refusal("--url", url, "--model", "m")
         assert "is no mock upstream" in refusal(*on(ours, sim), "--sim", url)
 
@@ -196,6 +206,8 @@ def test_a_server_that_is_not_in_front_of_the_sim_is_one_sentence(tmp_path: Path
         (("--url", "x", "--model", "\udcff"), "--model"),
         (("--url", "x", "--json", "/no/such/file"), "no file that can be written"),
         (("--url", "x", "--html", "/"), "no file that can be written"),
+        (("--url", "x", "--json", "-", "--html", "-"), "- cannot take two reports"),
+        (("--url", "http://[::1"), "is no address"),
         (("--url", "x", "--gap", "50"), "'50' is no duration; write 50ms"),
         (("--url", "x", "--gap", "61m"), "longer than an hour"),
         (("--url", "x", "--patience", "0s"), "write 10s"),

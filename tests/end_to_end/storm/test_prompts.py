@@ -13,7 +13,7 @@ from jarvis_trio.storm.scenarios.prompts import RAPID, TEN_IN_A_ROW
 from jarvis_trio.storm.scenarios.stop import STOP
 from jarvis_trio.storm.target import read_target
 from jarvis_trio.storm.trial import Trial, Verdict
-from tests.end_to_end.processes import Server, Sim
+from tests.end_to_end.processes import Server, Sim, running_sim
 from tests.end_to_end.serving import serving
 from tests.end_to_end.storm.playing import SETTINGS, SHORT, broken, play, play_all
 
@@ -61,6 +61,25 @@ def test_without_a_witness_what_a_client_sees_is_judged(simulated_server: Server
         Verdict.NOT_APPLICABLE,
         Verdict.PASS,
     ], [trial.evidence for trial in trials]
+
+
+def test_without_a_witness_an_answer_that_ends_before_the_next_prompt_is_no_fault(
+    tmp_path: Path,
+) -> None:
+    options = replace(SHORT, prompts=3, gap_seconds=0.7)
+    with running_sim("--tokens", "8") as sim, broken(tmp_path, sim, "with_reject") as server:
+        trials = play_all([RAPID, BUSY], server, None, options)
+    assert not failures(trials), [trial.evidence for trial in trials]
+
+
+def test_without_a_witness_two_answers_at_once_are_seen(tmp_path: Path) -> None:
+    with (
+        running_sim("--tokens", "40") as sim,
+        broken(tmp_path, sim, "answers_two_at_once") as server,
+    ):
+        trials = play_all([RAPID], server, None)
+    told = failures(trials)["rapid"]
+    assert "none of the others is answered in full beside a later one" in told
 
 
 def test_ours_with_few_places_refuses_and_answers_who_comes_back(tmp_path: Path, sim: Sim) -> None:

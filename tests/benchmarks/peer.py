@@ -12,7 +12,11 @@ from pathlib import Path
 import httpx
 from msgspec import Struct
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
+OURS = "jarvis-trio"
+FOLDER = ROOT / ".venv-peers"
+"""Where environments, and what was measured, are kept."""
+
 READY_SECONDS = 120
 """The slowest of them imports for half a minute on a busy machine."""
 
@@ -80,21 +84,37 @@ def running(peer: Peer, setting: Setting) -> Iterator[tuple[int, Command]]:
     *Errors:* NotHereError when it does not come up, with the end of what it printed.
     """
     command = peer.command(setting)
-    console = setting.folder / "console.txt"
-    with console.open("wb") as output:
+    with started(command, setting.folder) as process:
+        _wait_until_up(process, peer, setting)
+        yield process.pid, command
+
+
+@contextmanager
+def started(command: Command, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a command and see to it that it has gone when the block ends."""
+    with _console(folder).open("wb") as output:
         process = subprocess.Popen(
             command.words,
-            cwd=setting.folder,
+            cwd=folder,
             env=_environment(command.variables),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
         )
     try:
-        _wait_until_up(process, peer, setting, console)
-        yield process.pid, command
+        yield process
     finally:
         _end(process)
+
+
+def _console(folder: Path) -> Path:
+    return folder / "console.txt"
+
+
+def not_up(folder: Path) -> NotHereError:
+    """Return the error of a server that does not come up, with the end of what it printed."""
+    printed = _console(folder).read_text("utf-8", "replace")[-1000:]
+    return NotHereError(f"it did not come up: {printed}")
 
 
 def _environment(variables: Mapping[str, str]) -> dict[str, str]:
@@ -108,9 +128,7 @@ def _environment(variables: Mapping[str, str]) -> dict[str, str]:
     return clean | dict(variables)
 
 
-def _wait_until_up(
-    process: subprocess.Popen[bytes], peer: Peer, setting: Setting, console: Path
-) -> None:
+def _wait_until_up(process: subprocess.Popen[bytes], peer: Peer, setting: Setting) -> None:
     deadline = time.monotonic() + READY_SECONDS
     url = f"http://127.0.0.1:{setting.port}/v1/models"
     headers = {"authorization": f"Bearer {peer.key}"} if peer.key else {}
@@ -119,7 +137,7 @@ def _wait_until_up(
             if httpx.get(url, headers=headers, timeout=5, trust_env=False).status_code == 200:
                 return
         time.sleep(0.1)
-    raise NotHereError(f"it did not come up: {console.read_text('utf-8', 'replace')[-1000:]}")
+    raise not_up(setting.folder)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
-from tests.benchmarks.peers.peer import ROOT, Command, NotHereError, Peer, Setting
+from tests.benchmarks.peer import FOLDER, OURS, ROOT, Command, NotHereError, Peer, Setting
 
 GRACE_SECONDS = 5
 
@@ -98,7 +98,7 @@ def _ours(setting: Setting) -> Command:
 
 
 def _starlette(setting: Setting) -> Command:
-    python = _python(ROOT / ".venv-peers" / "starlette")
+    python = _python(FOLDER / "starlette")
     words = [str(python), "-m", "uvicorn", "starlette_gateway:app", "--port", str(setting.port)]
     words += ["--app-dir", str(ROOT / "tests" / "benchmarks")]
     words += ["--timeout-graceful-shutdown", str(GRACE_SECONDS)]
@@ -106,7 +106,7 @@ def _starlette(setting: Setting) -> Command:
 
 
 def _litellm(setting: Setting) -> Command:
-    program = ROOT / ".venv-peers" / "litellm" / "bin" / "litellm"
+    program = FOLDER / "litellm" / "bin" / "litellm"
     config = setting.folder / "litellm.yaml"
     config.write_text(LITELLM.format(sim_url=setting.sim_url, key=LITELLM_KEY), "utf-8")
     words = [str(program), "--config", str(config), "--host", "127.0.0.1"]
@@ -155,9 +155,22 @@ def _llama_cpp(setting: Setting) -> Command:
     return Command([*words, "--parallel", "4", "--predict", str(LLAMA_CPP_TOKENS)])
 
 
+def hypercorn_floor(name: str, application: str, what: str) -> Peer:
+    """Return what makes the tokens itself, under Hypercorn's trio worker alone."""
+
+    def command(setting: Setting) -> Command:
+        words = [sys.executable, "-m", "hypercorn", "-k", "trio", "-w", "0"]
+        words += ["-b", f"127.0.0.1:{setting.port}"]
+        program = f"tests.benchmarks.bench.floor:{application}"
+        return Command([*words, program], {"PYTHONPATH": str(ROOT)})
+
+    told = f"bare Hypercorn, which makes the tokens itself: {what}; no model server, no gateway"
+    return Peer(name, told, _our_version, command, is_behind_sim=False)
+
+
 PEERS = [
     Peer(
-        "jarvis-trio",
+        OURS,
         "this project, with its own settings",
         _our_version,
         _ours,
@@ -166,7 +179,10 @@ PEERS = [
     Peer(
         "Starlette",
         "the gateway of tutorials, `tests/benchmarks/starlette_gateway.py`, on uvicorn",
-        _installed(["starlette", "uvicorn", "httpx"], ["starlette", "uvicorn", "httpx"]),
+        _installed(
+            ["starlette", "uvicorn[standard]", "httpx"],
+            ["starlette", "uvicorn", "uvloop", "httptools", "httpx"],
+        ),
         _starlette,
     ),
     Peer(

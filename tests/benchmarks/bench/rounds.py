@@ -1,0 +1,182 @@
+"""The rounds: each measurement of all servers in turn, then the next, and all of it again."""
+
+import math
+import os
+import platform
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from tests.benchmarks.bench.arena import arena
+from tests.benchmarks.bench.arithmetic import (
+    added_ttft_ms,
+    closing_ms,
+    kept_up,
+    percentile,
+    remarks,
+)
+from tests.benchmarks.bench.measure import departures, load, supersedes
+from tests.benchmarks.bench.record import Round
+from tests.benchmarks.bench.starting import bare_start_ms, cold_start_ms, import_ms
+from tests.benchmarks.peer import FOLDER, OURS, NotHereError, Peer
+
+
+class Plan(Struct, frozen=True):
+    """How much is measured."""
+
+    rounds: int = 2
+    streams: Sequence[int] = (1, 100, 300, 500, 1000)
+    seconds: float = 4
+    departures: int = 50
+    busy_streams: int = 100
+    supersedes: int = 50
+    cold_starts: int = 3
+    imports: int = 5
+
+
+TINY = Plan(1, (3,), 0.2, departures=3, busy_streams=3, supersedes=3, cold_starts=1, imports=1)
+"""For correctness only: its numbers mean nothing."""
+
+Step = Callable[[Peer, Round], str]
+
+
+def measure(peers: Sequence[Peer], plan: Plan, folder: Path) -> None:
+    """Measure them all; what is found is in ``folder`` as soon as it is found."""
+    run = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    for peer in peers:
+        for stale in folder.glob(f"{_slug(peer)}.*.json"):
+            stale.unlink()
+    versions = {peer.name: _prepared(peer) for peer in peers}
+    for number in range(1, plan.rounds + 1):
+        found = [(peer, _begin(run, number, peer, versions[peer.name])) for peer in peers]
+        for name, step in steps(plan):
+            for peer, of_peer in found:
+                if of_peer.missing is None:
+                    _take(name, step, peer, of_peer)
+                _keep(folder, peer, of_peer)
+
+
+def kept(peers: Sequence[Peer], folder: Path) -> list[tuple[str, Round]]:
+    """Return what is kept of the last measurement of each server, with the files' names."""
+    files = [file for peer in peers for file in sorted(folder.glob(f"{_slug(peer)}.*.json"))]
+    return [(file.name, msgspec.json.decode(file.read_bytes(), type=Round)) for file in files]
+
+
+def steps(plan: Plan) -> Iterator[tuple[str, Step]]:
+    """Return the measurements of a round, in their order."""
+    for streams in plan.streams:
+        yield f"{streams} streams", partial(_load, streams, plan.seconds)
+    yield "departures, idle", partial(_departures_idle, plan.departures)
+    yield "departures, busy", partial(_departures_busy, plan.departures, plan.busy_streams)
+    yield "superseding", partial(_supersedes, plan.supersedes)
+    yield "starting", partial(_starts, plan.cold_starts, plan.imports)
+
+
+def _prepared(peer: Peer) -> str | NotHereError:
+    _say(f"== {peer.name}: preparing")
+    try:
+        FOLDER.mkdir(exist_ok=True)
+        return peer.prepare(FOLDER / peer.name.lower())
+    except NotHereError as error:
+        _say(f"!! {peer.name} IS NOT MEASURED: {error}")
+        return error
+
+
+def _begin(run: str, number: int, peer: Peer, versions: str | NotHereError) -> Round:
+    now = datetime.now(UTC)
+    begun = Round(run, number, peer.name, peer.what, now, _system())
+    if isinstance(versions, NotHereError):
+        begun.missing = " ".join(str(versions).split())
+        return begun
+    begun.versions = versions
+    return begun
+
+
+def _take(name: str, step: Step, peer: Peer, found: Round) -> None:
+    started = time.monotonic()
+    try:
+        told = step(peer, found)
+    except NotHereError as error:
+        told = f"not measured: {' '.join(str(error).split())}"
+        found.skipped.append(f"{name}: {told}")
+    _say(
+        f"   round {found.round}, {name}, {peer.name}: {told} ({time.monotonic() - started:.0f} s)"
+    )
+
+
+def _load(streams: int, seconds: float, peer: Peer, found: Round) -> str:
+    if behind := [each.streams_wanted for each in found.loads if not kept_up(each)]:
+        raise NotHereError(f"it did not keep up with {behind[0]} streams")
+    with arena(peer) as place:
+        found.command = place.command
+        measured = load(place, streams, seconds)
+    found.loads.append(measured)
+    tokens = sum(stream.tokens for stream in measured.streams)
+    told = f"{measured.cpu_ns / 1000 / tokens:.1f} µs per token" if tokens else "no token came"
+    return "; ".join([told, *remarks(measured)])
+
+
+def _departures_idle(count: int, peer: Peer, found: Round) -> str:
+    if not peer.is_behind_sim:
+        return "it has no model server"
+    with arena(peer) as place:
+        found.departures_idle = departures(place, count)
+    return _median(map(closing_ms, found.departures_idle))
+
+
+def _departures_busy(count: int, streams: int, peer: Peer, found: Round) -> str:
+    if not peer.is_behind_sim:
+        return "it has no model server"
+    with arena(peer) as place:
+        found.departures_busy = departures(place, count, streams)
+        found.busy_streams = streams
+    return _median(map(closing_ms, found.departures_busy))
+
+
+def _supersedes(count: int, peer: Peer, found: Round) -> str:
+    if peer.name != OURS:
+        return "it has no sessions"
+    with arena(peer) as place:
+        found.supersedes = supersedes(place, count)
+    return _median(map(added_ttft_ms, found.supersedes))
+
+
+def _starts(count: int, imports: int, peer: Peer, found: Round) -> str:
+    found.cold_starts_ms = [cold_start_ms(peer) for _ in range(count)]
+    if peer.name == OURS:
+        for _ in range(imports):
+            found.imports_ms.append(import_ms())
+            found.bare_starts_ms.append(bare_start_ms())
+    return _median(found.cold_starts_ms)
+
+
+def _median(values: Iterable[float]) -> str:
+    return f"{percentile(values, 0.5) or math.nan:.1f} ms"
+
+
+def _system() -> str:
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text("utf-8"))
+    told = [f"{platform.system()} {platform.release().split('-')[0]} {platform.machine()}"]
+    told += [model[1]] if model else []
+    return ", ".join([*told, f"{os.cpu_count()} cores, all on one machine"])
+
+
+def _keep(folder: Path, peer: Peer, found: Round) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{_slug(peer)}.{found.round}.json").write_bytes(msgspec.json.encode(found))
+
+
+def _slug(peer: Peer) -> str:
+    return peer.name.lower()
+
+
+def _say(sentence: str) -> None:
+    sys.stdout.write(f"{sentence}\n")
+    sys.stdout.flush()
