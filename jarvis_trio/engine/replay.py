@@ -70,8 +70,8 @@ class ReplayBuffer:
         self._readers_moved()
         return data
 
-    def hand(self, reader: "Reader") -> None:
-        """Wake ``reader``, which has been handed something."""
+    def wake(self) -> None:
+        """Have every reader look again."""
         self._news.unpark_all()
 
     def detach(self, reader: "Reader", cause: Cause) -> None:
@@ -135,7 +135,7 @@ class Reader:
     def hand(self, data: bytes) -> None:
         """Have ``receive`` return ``data``, which is no frame, if it waits and nothing comes."""
         self._aside = data
-        self._buffer.hand(self)
+        self._buffer.wake()
 
     def take_aside(self) -> bytes:
         """Return what was handed to this reader alone."""

@@ -4,14 +4,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+from jarvis_trio import assembly
 from jarvis_trio.engine.sessions import Sessions
 from jarvis_trio.engine.stream import LiveStream
 from jarvis_trio.events import Cause
-from jarvis_trio.web import app as web
+from jarvis_trio.web.app import JarvisApp, build_web
 
 Stop = Callable[[LiveStream], Awaitable[None]]
-
-_add_routes = web._add_routes
 
 
 def break_it() -> None:
@@ -20,18 +19,19 @@ def break_it() -> None:
 
 def add_stop_route(stop: Stop) -> None:
     """Have the application answer ``POST /v1/sessions/{id}/cancel`` when ``stop`` is done."""
-    web._add_routes = partial(_add_routes_and, stop)
+    assembly.build_web = partial(_build_web_and, stop)  # type: ignore[attr-defined]
 
 
-def _add_routes_and(stop: Stop, app: Any, settings: Any, sessions: Sessions, *others: Any) -> None:
+def _build_web_and(stop: Stop, settings: Any, sessions: Sessions, *others: Any) -> JarvisApp:
     async def cancel(session_id: str) -> dict[str, int]:
         found = [each for each in sessions.streams if each.prompt.session_id == session_id]
         for stream in found:
             await stop(stream)
         return {"stopped": len(found)}
 
-    _add_routes(app, settings, sessions, *others)
+    app = build_web(settings, sessions, *others)
     app.add_url_rule("/v1/sessions/<session_id>/cancel", "stop", cancel, methods=["POST"])
+    return app
 
 
 async def _cancel_and_wait(stream: LiveStream) -> None:
