@@ -9,7 +9,9 @@ Above: providers, through httpx's client API. It does not know what the bytes me
 """
 
 import re
+import socket
 import ssl
+from ipaddress import ip_address
 
 import httpx
 import trio
@@ -64,7 +66,11 @@ class TrioTransport(httpx.AsyncBaseTransport):
             body.close()
             raise
         return httpx.Response(
-            body.status, headers=body.headers, stream=body, extensions={"body": body}
+            body.status,
+            headers=body.headers,
+            stream=body,
+            extensions={"body": body},
+            request=request,
         )
 
     async def _connect(self, request: httpx.Request) -> Connection:
@@ -74,7 +80,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
             CONNECT_ERRORS,
             trio.fail_after(_seconds(request, "connect")),
         ):
-            tcp = await trio.open_tcp_stream(url.host, url.port or (443 if secure else 80))
+            tcp = await _open(url.host, url.port or (443 if secure else 80))
             if not secure:
                 return tcp
             try:
@@ -86,6 +92,21 @@ class TrioTransport(httpx.AsyncBaseTransport):
                 tcp.socket.close()
                 raise
             return tls
+
+
+async def _open(host: str, port: int) -> trio.SocketStream:
+    """Connect; where the address is one already, without looking for others to try beside it."""
+    try:
+        version = ip_address(host).version
+    except ValueError:
+        return await trio.open_tcp_stream(host, port)
+    sock = trio.socket.socket({4: socket.AF_INET, 6: socket.AF_INET6}[version])
+    try:
+        await sock.connect((host, port))
+    except BaseException:
+        sock.close()
+        raise
+    return trio.SocketStream(sock)
 
 
 async def _send(stream: Connection, data: bytes, write_seconds: float) -> None:

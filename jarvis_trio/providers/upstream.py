@@ -5,9 +5,9 @@ Here httpx's errors and HTTP's statuses become our errors, and nowhere else.
 """
 
 import errno
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 import trio
@@ -96,23 +96,20 @@ class Upstream:
         if key is not None and not (key.isascii() and key.isprintable()):
             raise ConfigError("JARVIS_UPSTREAM_KEY holds characters that no header can carry")
         self.name = f"{kind} at {url.netloc.decode()}"
-        headers = {"Accept-Encoding": "identity", "User-Agent": "jarvis_trio"}
         self._key = key
-        self._gathering = Gathering()
-        self.run = self._gathering.run
-        if key is not None:
-            headers["Authorization"] = f"Bearer {key}"
-        self._client = httpx.AsyncClient(
-            base_url=url,
-            headers=headers,
-            transport=TrioTransport(is_secure=url.scheme == "https", gathering=self._gathering),
-            trust_env=False,
-            # One conversation's cookies are none of the next one's business.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            event_hooks={"response": [_forget_redirect]},
-            # How long an answer may take is the engine's to say.
-            timeout=httpx.Timeout(None, connect=connect_timeout_seconds),
-        )
+        self._url = url
+        self._urls: dict[str, httpx.URL] = {}
+        self._headers = {"Accept-Encoding": "identity", "User-Agent": "jarvis_trio"}
+        if authorization := _authorization(url, key):
+            self._headers["Authorization"] = authorization
+        # How long an answer may take is the engine's to say.
+        timeout = httpx.Timeout(None, connect=connect_timeout_seconds)
+        self._extensions = {"timeout": timeout.as_dict()}
+        gathering = Gathering()
+        self.run = gathering.run
+        # Without httpx's client round it: all that would do here is to be told not to. Redirects,
+        # cookies, proxies and logins are not for a model server.
+        self._transport = TrioTransport(is_secure=url.scheme == "https", gathering=gathering)
 
     @asynccontextmanager
     async def stream(
@@ -123,10 +120,7 @@ class Upstream:
         Resources: leaving closes the connection at once. Errors: UpstreamError and its kinds,
         ModelNotFoundError.
         """
-        request = self._client.build_request(
-            "POST", path, content=content, headers={"Content-Type": "application/json"}
-        )
-        body = await self._send(request, model)
+        body = await self._send(self._request("POST", path, content), model)
         try:
             yield UpstreamAnswer(self, body, decoder)
         finally:
@@ -134,7 +128,7 @@ class Upstream:
 
     async def models(self, path: str, decode: Callable[[bytes], list[Model]]) -> list[Model]:
         """Return the models listed at ``path``. *Errors:* UpstreamError."""
-        body = await self._send(self._client.build_request("GET", path), None)
+        body = await self._send(self._request("GET", path), None)
         try:
             return decode(await body.read_whole())
         except httpx.HTTPError as error:
@@ -142,10 +136,22 @@ class Upstream:
         except WireError as error:
             raise self.fault(error) from error
 
+    def _request(self, method: str, path: str, content: bytes | None = None) -> httpx.Request:
+        url = self._urls.get(path)
+        if url is None:
+            base = self._url.raw_path.rstrip(b"/")
+            url = self._urls[path] = self._url.copy_with(raw_path=base + b"/" + path.encode())
+        headers = self._headers
+        if content is not None:
+            headers = headers | {"Content-Type": "application/json"}
+        return httpx.Request(
+            method, url, headers=headers, content=content, extensions=self._extensions
+        )
+
     async def _send(self, request: httpx.Request, model: str | None) -> ResponseBody:
         """Send, and return the body of a 200; any other status is an error with its reason."""
         try:
-            response = await self._client.send(request, stream=True)
+            response = await self._transport.handle_async_request(request)
         except httpx.HTTPError as error:
             raise self.transport_error(error) from error
         body: ResponseBody = response.extensions["body"]
@@ -266,9 +272,14 @@ def _oddity(headers: httpx.Headers) -> str | None:
     return None
 
 
-async def _forget_redirect(response: httpx.Response) -> None:
-    """Spare httpx working out where a redirect leads: we do not follow any."""
-    response.headers.pop("location", None)
+def _authorization(url: httpx.URL, key: str | None) -> str | None:
+    """Return what shows who we are: the key, or else the name and password in the address."""
+    if key is not None:
+        return f"Bearer {key}"
+    if not url.userinfo:
+        return None
+    login = f"{url.username}:{url.password}".encode()
+    return f"Basic {b64encode(login).decode()}"
 
 
 def _seconds(text: str | None) -> float | None:

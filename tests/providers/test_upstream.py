@@ -414,5 +414,18 @@ class TestAnswers:
 
 def test_only_dialling_has_a_deadline_of_its_own() -> None:
     provider = OpenAICompatibleProvider("http://127.0.0.1:1/v1", KEY, 3)
-    timeout = provider._upstream._client.timeout
-    assert timeout == httpx.Timeout(None, connect=3)
+    request = provider._upstream._request("GET", "models")
+    assert request.extensions["timeout"] == httpx.Timeout(None, connect=3).as_dict()
+    assert request.url == "http://127.0.0.1:1/v1/models"
+
+
+@pytest.mark.parametrize(
+    ("key", "sent"), [(None, "Basic bWU6cEBzcw=="), ("the-key-itself", "Bearer the-key-itself")]
+)
+def test_a_name_and_a_password_in_the_address_say_who_we_are_where_no_key_does(
+    key: str | None, sent: str
+) -> None:
+    provider = OpenAICompatibleProvider("http://me:p%40ss@127.0.0.1:1/", key, 3)
+    request = provider._upstream._request("GET", "models")
+    assert request.headers["Authorization"] == sent
+    assert "me" not in provider.name.removeprefix("openai-compatible")
