@@ -54,11 +54,12 @@ class Batcher:
                 texts.append(delta)
         if not texts:
             return
-        self._log.debug("flush_start", size=size_of(texts))
+        frame = stream.encoder.deltas(texts)
+        self._log.debug("flush_start", size=len(frame))
         if stream.first_text_at is None:
             stream.first_text_at = trio.current_time()
         stream.answer.add(texts)
-        stream.replay.append(stream.encoder.deltas(texts))
+        stream.replay.append(frame)
         if self._on_text is not None:
             text = "".join(delta.text for delta in texts if isinstance(delta, Text))
             if text:

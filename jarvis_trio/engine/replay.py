@@ -84,7 +84,8 @@ class ReplayBuffer:
 
     def _readers_moved(self) -> None:
         self._trim()
-        self._room.unpark_all()
+        if self._room:
+            self._room.unpark_all()
 
     def _lag_bytes(self) -> int:
         if not self._readers:
@@ -92,6 +93,8 @@ class ReplayBuffer:
         return self.appended_bytes - min(reader.position for reader in self._readers)
 
     def _trim(self) -> None:
+        if self.appended_bytes - self._start_bytes <= self._limit_bytes:
+            return
         needed_from = min((reader.position for reader in self._readers), default=None)
         while self.appended_bytes - self._start_bytes > self._limit_bytes and self._frames:
             end_of_first = self._start_bytes + len(self._frames[0])

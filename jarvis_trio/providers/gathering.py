@@ -15,7 +15,7 @@ from typing import Final
 import trio
 from trio.lowlevel import Abort, RaiseCancelT, Task
 
-GRID_SECONDS: Final = 0.005
+GRID_SECONDS: Final = 0.01
 """A wait may last so much longer than was asked for."""
 
 MUCH_BYTES: Final = 16 * 1024

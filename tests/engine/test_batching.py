@@ -295,16 +295,16 @@ async def test_the_log_tells_each_flush_with_its_size(
     ]
     assert told == [
         ("flush_scheduled", None),
-        ("flush_start", 1),
+        ("flush_start", 3),
         ("flush_done", 1),
         ("flush_scheduled", None),
-        ("flush_start", 2),
+        ("flush_start", 4),
         ("flush_done", 1),
         ("flush_immediate", 1099),
-        ("flush_start", 1099),
+        ("flush_start", 1101),
         ("flush_done", 2),
         ("flush_scheduled", None),
-        ("flush_start", 1),
+        ("flush_start", 3),
         ("flush_done", 1),
         ("flush_on_end", None),
     ]
