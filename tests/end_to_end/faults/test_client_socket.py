@@ -147,3 +147,28 @@ async def test_a_socket_that_was_closed_tells_nothing_and_can_be_shut_down() -> 
         client_socket = ClientSocket(sock, is_plain=True)
         assert client_socket.progress().waiting == UNKNOWN
         client_socket.shut_down()
+
+
+@pytest.mark.parametrize("family", [socket.AF_UNIX, socket.AF_INET])
+def test_what_is_sent_at_once_is_what_the_kernel_takes(family: socket.AddressFamily) -> None:
+    ours, client = pair_of(family)
+    ours.setblocking(False)
+    data = bytes(range(256)) * 65_536
+    with client, trio.socket.from_stdlib_socket(ours) as sock:
+        client_socket = ClientSocket(sock, is_plain=True)
+        taken = client_socket.send_nowait(data)
+        assert 0 < taken < len(data)
+        assert client_socket.send_nowait(data) == 0
+        received = bytearray()
+        while len(received) < taken:
+            received += client.recv(65_536)
+        assert received == data[:taken]
+
+
+def test_nothing_is_sent_at_once_where_it_would_not_be_as_it_is_or_there_is_a_fault() -> None:
+    ours, client = socket.socketpair()
+    with client, trio.socket.from_stdlib_socket(ours) as sock:
+        assert ClientSocket(sock, is_plain=False).send_nowait(b"under TLS") == 0
+        client.close()
+        assert ClientSocket(sock, is_plain=True).send_nowait(b"to nobody") == 0
+    assert ClientSocket(sock, is_plain=True).send_nowait(b"after our own end") == 0
