@@ -39,7 +39,7 @@ class Keepalive:
     async def run(self) -> None:
         """Ping until cancelled."""
         while True:
-            if not self._bodies:
+            while not self._bodies:  # one may have come, and gone again, in one step
                 self._news = trio.Event()
                 await self._news.wait()
             # A body that comes later is due later.

@@ -1,10 +1,13 @@
 """The body of a streaming answer, and the pings that keep it open, in virtual time."""
 
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, assert_no_checkpoints, wait_all_tasks_blocked
 
 from jarvis_trio.engine.replay import ReplayBuffer
 from jarvis_trio.web.response_body import Keepalive, StreamBody
@@ -110,3 +113,43 @@ async def test_a_keepalive_without_bodies_waits(autojump_clock: MockClock) -> No
                 buffer.close()
             assert client.received == [(10, PING)]
             await trio.sleep(100)
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+async def test_a_body_that_has_ended_is_kept_no_longer(
+    autojump_clock: MockClock, cancelled: bool
+) -> None:
+    async with keeping_alive() as keepalive:
+        buffer = new_buffer()
+        client = Client(buffer, keepalive)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.read)
+            await trio.sleep(5)
+            if cancelled:
+                nursery.cancel_scope.cancel(reason="the client has gone")
+            buffer.close()
+        body = weakref.ref(client.body)
+        del client
+        await wait_all_tasks_blocked()
+        gc.collect()
+        assert body() is None
+
+
+async def test_a_body_that_ends_as_soon_as_it_begins_ends_no_keepalive(
+    autojump_clock: MockClock,
+) -> None:
+    """A whole answer may be there already, and sent without a wait."""
+    async with keeping_alive() as keepalive:
+        await wait_all_tasks_blocked()
+        buffer = new_buffer()
+        buffer.close()
+        with assert_no_checkpoints():
+            await Client(buffer, keepalive).read()
+        await wait_all_tasks_blocked()
+        buffer = new_buffer()
+        client = Client(buffer, keepalive)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.read)
+            await trio.sleep(12)
+            buffer.close()
+        assert client.received == [(10, PING)]
