@@ -136,6 +136,31 @@ async def test_a_wait_that_is_cancelled_leaves_the_next_one_its_whole_time(
             assert await pair.wait(0.2) >= 0.2
 
 
+async def test_a_wait_that_was_cancelled_wakes_nobody_at_its_time(
+    autojump_clock: MockClock,
+) -> None:
+    async with running() as gathering:
+        with Pair(gathering) as pair:
+            with trio.move_on_after(0.05):
+                await pair.wait(0.1)
+            began = trio.current_time()
+            await trio.sleep(1)
+            assert trio.current_time() - began == pytest.approx(1)
+
+
+@pytest.mark.parametrize("closes", [True, False])
+async def test_a_socket_that_was_removed_and_stays_open_is_nobodys_affair(closes: bool) -> None:
+    async with running() as gathering:
+        with trio.fail_after(10), Pair(gathering) as pair, Pair(gathering) as other:
+            gathering.remove(pair.ours)
+            gathering.remove(pair.ours)
+            if closes:
+                pair.theirs.close()
+            else:
+                pair.theirs.sendall(b"x" * MUCH_BYTES)
+            assert await other.wait(0.05) >= 0.05
+
+
 async def test_a_socket_that_was_removed_wakes_nobody_who_has_its_number_next() -> None:
     async with running() as gathering:
         with trio.fail_after(10):
