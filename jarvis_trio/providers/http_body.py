@@ -1,6 +1,7 @@
 """A response's body, read from the connection that it arrives on and parsed by httptools."""
 
 import os
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -139,7 +140,18 @@ class ResponseBody(httpx.AsyncByteStream):
         if not data:
             return False
         self._parse(data)
+        if isinstance(self._stream, trio.SSLStream):
+            self._parse_records_behind(self._stream)
         return True
+
+    def _parse_records_behind(self, stream: trio.SSLStream[trio.SocketStream]) -> None:
+        """Parse what the socket's last read brought besides: trio hands out one record at a time.
+
+        Left there, each would wait for a window of its own. A fault is for the next read to find.
+        """
+        with suppress(ssl.SSLError):
+            while data := stream._ssl_object.read(RECEIVE_BYTES):  # noqa: SLF001 - no public way
+                self._parse(data)
 
     def _parse(self, data: bytes | bytearray) -> None:
         try:
