@@ -117,6 +117,8 @@ async def _handle(self: TCPServer, received: trio.MemoryReceiveChannel[bytes]) -
 
 async def _send_or_be_closed(self: TCPServer, event: Event) -> None:
     if isinstance(event, RawData) and not self.send_lock.locked():
+        # Between what the kernel takes and the rest, no cancellation may come in.
+        await trio.lowlevel.checkpoint_if_cancelled()
         client_socket: ClientSocket = self.state[CLIENT_SOCKET]
         taken = client_socket.send_nowait(event.data)
         if taken == len(event.data):
