@@ -18,7 +18,7 @@ LONG_SECONDS = 60
 async def running() -> AsyncIterator[Gathering]:
     gathering = Gathering()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(gathering.run)
+        nursery.start_soon(gathering.run)  # noqa: ASYNC113 - the next line waits
         await wait_all_tasks_blocked()
         yield gathering
         nursery.cancel_scope.cancel(reason="the test is over")

@@ -55,7 +55,7 @@ async def listening(host: str) -> AsyncIterator[int]:
     sock.listen()
     listeners = [trio.SocketListener(sock)]
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(trio.serve_listeners, answer, listeners)
+        await nursery.start(trio.serve_listeners, answer, listeners)
         yield sock.getsockname()[1]
         nursery.cancel_scope.cancel(reason="the test is over")
 

@@ -44,7 +44,7 @@ class Transports:
         transport = TrioTransport(self.client, gathering=gathering)
         with trio.fail_after(TEST_ENDS_WITHIN_SECONDS):
             async with raw_server(handler, self.server) as server, trio.open_nursery() as nursery:
-                nursery.start_soon(gathering.run)
+                nursery.start_soon(gathering.run)  # noqa: ASYNC113 - the next line waits
                 await wait_all_tasks_blocked()
                 response = await transport.handle_async_request(httpx.Request("GET", server.url))
                 body: ResponseBody = response.extensions["body"]

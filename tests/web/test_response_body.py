@@ -19,7 +19,7 @@ PING = b": ping\n\n"
 async def keeping_alive(seconds: float = 10) -> AsyncIterator[Keepalive]:
     keepalive = Keepalive(seconds, PING)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(keepalive.run)
+        nursery.start_soon(keepalive.run)  # noqa: ASYNC113 - it may begin late
         yield keepalive
         nursery.cancel_scope.cancel(reason="the test is over")
 
