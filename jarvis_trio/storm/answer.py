@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from jarvis_trio.errors import WireError
-from jarvis_trio.storm.call import Call
+from jarvis_trio.storm.call import MOST_BODY_BYTES, Call
 from jarvis_trio.wire.sse import SSEDecoder, SSEEvent
 
 FAILED: Final = ("error", "abort")
@@ -82,6 +82,9 @@ class Answer(Struct):
 def read_answer(call: Call) -> Answer:
     """Read what has come so far."""
     answer = Answer(call.status, is_cut=not call.is_whole, is_left=call.ended_ns is None)
+    if call.is_endless:
+        answer.fault = f"more than {MOST_BODY_BYTES // 2**20} MB"
+        return answer
     try:
         if "event-stream" in call.headers.get("content-type", ""):
             decoder = SSEDecoder()

@@ -1,11 +1,12 @@
 """One request and its answer, over real sockets on this machine."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trio
 
+from jarvis_trio.storm.answer import read_answer
 from jarvis_trio.storm.call import Call, Request, calling
 from jarvis_trio.storm.crowd import Crowd
 from jarvis_trio.storm.target import Target, read_target
@@ -138,6 +139,24 @@ async def test_a_reset_is_nobodys_end(rest: Rest) -> None:
     async with asking(serve) as call:
         await rest(call)
         assert not call.is_whole
+
+
+async def test_an_answer_without_end_is_read_only_so_far(
+    rest: Rest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jarvis_trio.storm.call.MOST_BODY_BYTES", 1_000_000)
+
+    async def serve(stream: trio.SocketStream) -> None:
+        with suppress(trio.BrokenResourceError):
+            await stream.send_all(HEAD)
+            while True:
+                await stream.send_all(chunk(b"x" * 10_000))
+
+    async with asking(serve) as call:
+        await rest(call)
+        assert 1_000_000 < len(call.body) < 2_000_000
+        assert not call.is_whole
+        assert read_answer(call).fault == "more than 256 MB"
 
 
 async def test_what_is_not_http_ends_the_call(rest: Rest) -> None:
