@@ -12,6 +12,9 @@ from jarvis_trio.wire.sse import SSEDecoder, SSEEvent
 FAILED: Final = ("error", "abort")
 """Finish reasons, OpenRouter's and vLLM's, with which nobody takes an answer for whole."""
 
+LONGEST_CODE: Final = 100
+"""What is longer is no code, whatever it is: it stands in one line."""
+
 UNREADABLE: Final = (
     ValueError,
     WireError,
@@ -111,7 +114,7 @@ def _take_event(answer: Answer, event: SSEEvent) -> None:
 def _take(answer: Answer, value: dict[str, Any]) -> None:
     if (error := value.get("error")) is not None:
         kind = error.get("code") or error.get("type") if isinstance(error, dict) else error
-        answer.error = str(kind or "error")
+        answer.error = str(kind or "error")[:LONGEST_CODE]
         if isinstance(error, dict) and isinstance(error.get("message"), str):
             answer.message = error["message"]
     for choice in value.get("choices") or ():
