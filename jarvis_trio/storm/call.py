@@ -4,6 +4,7 @@ A client that a scenario can make do anything: leave at a byte, stop reading, re
 ``time.monotonic_ns()``, which the mock upstream's record on the same machine can be compared with.
 """
 
+import os
 import re
 import socket
 import ssl
@@ -214,9 +215,19 @@ async def calling(target: Target, request: Request) -> AsyncIterator[Call]:
 
 
 def in_words(error: BaseException) -> str:
-    """Say why there is no connection."""
-    cause = error.__cause__ if isinstance(error, trio.BrokenResourceError) else None
-    return str(cause or error) or type(error).__name__
+    """Say why there is no connection, and what to write instead where that is known."""
+    while isinstance(error, trio.BrokenResourceError) and error.__cause__ is not None:
+        error = error.__cause__
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"{error.verify_message} (--insecure accepts any certificate)"
+        case ssl.SSLError():
+            return f"it does not speak TLS as we do ({error.reason}; http://?)"
+        case OSError(errno=int(number)) if number > 0:
+            return os.strerror(number)  # trio's own text adds a tuple with the address
+        case OSError(strerror=str(told)):
+            return told
+    return str(error) or type(error).__name__
 
 
 async def _connect(
