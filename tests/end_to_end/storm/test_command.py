@@ -115,6 +115,59 @@ def test_a_page_can_go_to_a_pipe_with_nothing_behind_it(ours: Server, sim: Sim) 
     assert "rapid" in done.stderr
 
 
+def test_what_cannot_be_written_keeps_nothing_else_from_being_written(
+    ours: Server, sim: Sim, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.html"
+    done = run(*on(ours, sim), *SHORT, "--json", "/dev/full", "--html", str(page))
+    assert done.stderr == "Error: /dev/full cannot be written: No space left on device\n"
+    assert (done.returncode, done.stdout.count("pass")) == (2, 2)
+    assert page.read_text("utf-8").endswith("</html>\n")
+
+
+@pytest.mark.parametrize("options", [(), ("--json", "-", "--quiet")], ids=["table", "json"])
+def test_a_stdout_that_is_full_is_one_sentence(
+    ours: Server, sim: Sim, options: tuple[str, ...]
+) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:  # noqa: PTH123 - a device
+        done = subprocess.run(
+            storm(*on(ours, sim), *SHORT, *options),
+            env=plain(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.stderr == "Error: stdout cannot be written: No space left on device\n"
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize("options", [(), ("--json", "-", "--quiet")], ids=["table", "json"])
+def test_a_reader_that_has_seen_enough_changes_no_verdict(
+    ours: Server, sim: Sim, options: tuple[str, ...]
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", encoding="utf-8") as pipe:  # noqa: PTH123 - a descriptor
+        done = subprocess.run(
+            storm(*on(ours, sim), *SHORT, *options),
+            env=plain(),
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_closed_stderr_changes_no_verdict(ours: Server, sim: Sim) -> None:
+    words = ["/bin/sh", "-c", 'exec "$@" 2>&-', "sh", *storm(*on(ours, sim), *SHORT)]
+    done = subprocess.run(words, env=plain(), capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0
+
+
 def test_a_broken_server_is_status_1(tmp_path: Path, sim: Sim) -> None:
     with broken(tmp_path, sim, "answers_two_at_once") as server:
         done = run(
