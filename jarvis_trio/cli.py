@@ -290,10 +290,11 @@ def _list_scenarios(context: click.Context, _: click.Parameter, is_wanted: bool)
 @click.option("--quiet", is_flag=True, help="No progress and no table.")
 def storm_command(**options: Any) -> None:
     """Play the storm; `_STORM_HELP` is what users read."""
-    from jarvis_trio.storm.command import Order, run_command  # noqa: PLC0415 - when it is run
-
     try:
-        status = run_command(Order(**options))
+        from jarvis_trio.storm.command import Order, run_command  # noqa: PLC0415 - when it is run
+
+        raise SystemExit(run_command(Order(**options)))
     except ConfigError as error:
         raise _CannotPlayError(error.message) from error
-    raise SystemExit(status)
+    except KeyboardInterrupt:  # while it is imported, or behind the storm
+        raise SystemExit(130) from None

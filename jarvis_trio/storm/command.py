@@ -67,8 +67,6 @@ def run_command(order: Order) -> int:
         return _run(order)
     except ConfigError as error:
         raise ConfigError(printable(error.message)) from error
-    except KeyboardInterrupt:  # before there was anything to interrupt, or behind it
-        return 128 + signal.SIGINT
 
 
 def _run(order: Order) -> int:

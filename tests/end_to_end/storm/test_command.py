@@ -1,5 +1,6 @@
 """The command ``jarvis-trio storm``, in a process of its own, as users and builds run it."""
 
+import builtins
 import json
 import os
 import pty
@@ -12,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -299,6 +301,20 @@ def test_a_signal_ends_it_with_what_was_played(
     told = "interrupted during rapid: 0 of 1 scenarios were played; nothing was written\n"
     assert complaints == told
     assert not report.exists()
+
+
+def test_a_signal_while_it_is_imported_has_the_same_status(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def import_with_a_signal(name: str, *how: Any) -> Any:
+        if name == "jarvis_trio.storm.command":
+            raise KeyboardInterrupt
+        return really_import(name, *how)
+
+    really_import = builtins.__import__
+    monkeypatch.setattr(builtins, "__import__", import_with_a_signal)
+    result = CliRunner().invoke(main, ["storm", "--url", "http://127.0.0.1:1"])
+    assert (result.exit_code, result.output) == (130, "")
 
 
 def test_a_terminal_sees_how_it_gets_on(ours: Server, sim: Sim) -> None:
