@@ -139,7 +139,7 @@ class Client:
         How many bytes a server makes of a word is its own affair: none is to fail for our slowness.
         """
         async with self._asking(FLOOD, receive_buffer=SMALL_BUFFER) as call:
-            while trio.current_time() < self._until and await call.read():
+            while trio.current_time() < self._until and await call.read():  # noqa: ASYNC110 - slow on purpose
                 await trio.sleep(SLOW_READ_SECONDS)
             call.hurry()
             await call.rest()
