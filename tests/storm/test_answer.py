@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from jarvis_trio.storm.answer import Answer, read_answer
+from jarvis_trio.storm.answer import LONGEST_CODE, Answer, read_answer
 from jarvis_trio.storm.call import Call
 
 HEAD = b"HTTP/1.1 %d X\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n"
@@ -78,6 +78,11 @@ async def test_what_cannot_be_read_is_a_fault(data: bytes) -> None:
     read = answer(b"data: " + data + b"\n\n" + STOP + DONE)
     assert read.fault is not None
     assert not read.is_honest
+
+
+async def test_an_error_is_not_quoted_at_any_length() -> None:
+    read = answer(b'{"error":{"code":"%b"}}' % (b"x" * 1_000_000), status=500, kind=JSON)
+    assert str(read) == f"HTTP 500, error {'x' * LONGEST_CODE}"
 
 
 async def test_a_refusal_is_honest_when_it_is_whole() -> None:
