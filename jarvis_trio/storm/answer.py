@@ -50,10 +50,15 @@ class Answer(Struct):
 
     @property
     def is_honest(self) -> bool:
-        """Whoever reads it knows how it ended: whole, or with an error, and never neither."""
+        """Whoever reads it knows how it ended: whole, or with an error, and never neither.
+
+        Client libraries raise at an error's frame: what comes behind it, they do not read.
+        """
         if self.status != 200:
             return not self.is_cut
-        return self._has_its_end and (self.error is None) == (self.finish_reason is not None)
+        if self.error is None:
+            return self._has_its_end and self.finish_reason is not None
+        return not self.is_cut and self.fault is None and self.finish_reason is None
 
     @property
     def looks_whole(self) -> bool:

@@ -42,11 +42,16 @@ async def test_a_finish_reason_can_say_that_it_failed(reason: str, error: bytes)
     assert not read.looks_whole
 
 
-async def test_a_stream_with_an_error_and_its_end_is_honest_but_not_complete() -> None:
-    read = answer(TEXT + ERROR + DONE)
+@pytest.mark.parametrize(("end", "told"), [(DONE, "[DONE]"), (b"", "no [DONE]")])
+async def test_a_stream_that_ends_with_an_error_is_honest_but_not_complete(
+    end: bytes, told: str
+) -> None:
+    """Client libraries raise at the error."""
+    read = answer(TEXT + ERROR + end)
     assert not read.is_complete
     assert read.is_honest
-    assert str(read) == "HTTP 200, error superseded, [DONE]"
+    assert str(read) == f"HTTP 200, error superseded, {told}"
+    assert not answer(TEXT + ERROR, missing=5).is_honest
 
 
 @pytest.mark.parametrize(
@@ -55,7 +60,6 @@ async def test_a_stream_with_an_error_and_its_end_is_honest_but_not_complete() -
         (TEXT + STOP, "HTTP 200, finish_reason stop, no [DONE]"),
         (TEXT + DONE, "HTTP 200, [DONE]"),
         (TEXT, "HTTP 200, no [DONE]"),
-        (TEXT + ERROR, "HTTP 200, error superseded, no [DONE]"),
         (STOP + ERROR + DONE, "HTTP 200, error superseded, finish_reason stop, [DONE]"),
         (STOP + DONE + TEXT, "HTTP 200, finish_reason stop, [DONE], something behind [DONE]"),
     ],
