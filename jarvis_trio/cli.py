@@ -9,7 +9,7 @@ import click
 
 from jarvis_trio import __version__
 from jarvis_trio.errors import ConfigError
-from jarvis_trio.storm.durations import duration, patience
+from jarvis_trio.storm.durations import duration, number, patience
 
 _SIM_HELP = """\
 Run a mock model server that speaks Ollama's and OpenAI's API on one port.
@@ -125,21 +125,21 @@ def serve_command(**options: str | bool | None) -> None:
 )
 @click.option(
     "--tokens-per-second",
-    type=click.FloatRange(min=0),
+    type=number,
     default=50.0,
     show_default=True,
     help="Speed of each answer; 0 is as fast as possible.",
 )
 @click.option(
     "--headers-ms",
-    type=click.FloatRange(min=0),
+    type=number,
     default=0.0,
     show_default=True,
     help="From the request to the headers, in milliseconds.",
 )
 @click.option(
     "--first-token-ms",
-    type=click.FloatRange(min=0),
+    type=number,
     default=0.0,
     show_default=True,
     help="From the headers to the first token, in milliseconds.",
@@ -153,7 +153,7 @@ def serve_command(**options: str | bool | None) -> None:
 )
 @click.option(
     "--jitter-ms",
-    type=click.FloatRange(min=0),
+    type=number,
     default=0.0,
     show_default=True,
     help="How much later than due a token may come, in milliseconds.",
@@ -290,10 +290,11 @@ def _list_scenarios(context: click.Context, _: click.Parameter, is_wanted: bool)
 @click.option("--quiet", is_flag=True, help="No progress and no table.")
 def storm_command(**options: Any) -> None:
     """Play the storm; `_STORM_HELP` is what users read."""
-    from jarvis_trio.storm.command import Order, run_command  # noqa: PLC0415 - when it is run
-
     try:
-        status = run_command(Order(**options))
+        from jarvis_trio.storm.command import Order, run_command  # noqa: PLC0415 - when it is run
+
+        raise SystemExit(run_command(Order(**options)))
     except ConfigError as error:
         raise _CannotPlayError(error.message) from error
-    raise SystemExit(status)
+    except KeyboardInterrupt:  # while it is imported, or behind the storm
+        raise SystemExit(130) from None

@@ -6,11 +6,14 @@ import msgspec
 from msgspec import Struct
 
 from jarvis_trio.errors import WireError
-from jarvis_trio.storm.call import Call
+from jarvis_trio.storm.call import MOST_BODY_BYTES, Call
 from jarvis_trio.wire.sse import SSEDecoder, SSEEvent
 
 FAILED: Final = ("error", "abort")
 """Finish reasons, OpenRouter's and vLLM's, with which nobody takes an answer for whole."""
+
+LONGEST_CODE: Final = 100
+"""What is longer is no code, whatever it is: it stands in one line."""
 
 UNREADABLE: Final = (
     ValueError,
@@ -47,10 +50,15 @@ class Answer(Struct):
 
     @property
     def is_honest(self) -> bool:
-        """Whoever reads it knows how it ended: whole, or with an error, and never neither."""
+        """Whoever reads it knows how it ended: whole, or with an error, and never neither.
+
+        Client libraries raise at an error's frame: what comes behind it, they do not read.
+        """
         if self.status != 200:
             return not self.is_cut
-        return self._has_its_end and (self.error is None) == (self.finish_reason is not None)
+        if self.error is None:
+            return self._has_its_end and self.finish_reason is not None
+        return not self.is_cut and self.fault is None and self.finish_reason is None
 
     @property
     def looks_whole(self) -> bool:
@@ -82,6 +90,9 @@ class Answer(Struct):
 def read_answer(call: Call) -> Answer:
     """Read what has come so far."""
     answer = Answer(call.status, is_cut=not call.is_whole, is_left=call.ended_ns is None)
+    if call.is_endless:
+        answer.fault = f"more than {MOST_BODY_BYTES // 2**20} MB"
+        return answer
     try:
         if "event-stream" in call.headers.get("content-type", ""):
             decoder = SSEDecoder()
@@ -108,7 +119,7 @@ def _take_event(answer: Answer, event: SSEEvent) -> None:
 def _take(answer: Answer, value: dict[str, Any]) -> None:
     if (error := value.get("error")) is not None:
         kind = error.get("code") or error.get("type") if isinstance(error, dict) else error
-        answer.error = str(kind or "error")
+        answer.error = str(kind or "error")[:LONGEST_CODE]
         if isinstance(error, dict) and isinstance(error.get("message"), str):
             answer.message = error["message"]
     for choice in value.get("choices") or ():

@@ -4,6 +4,7 @@ A client that a scenario can make do anything: leave at a byte, stop reading, re
 ``time.monotonic_ns()``, which the mock upstream's record on the same machine can be compared with.
 """
 
+import os
 import re
 import socket
 import ssl
@@ -21,6 +22,8 @@ from msgspec import Struct
 from jarvis_trio.storm.target import Target
 
 READ_BYTES: Final = 64 * 1024
+MOST_BODY_BYTES: Final = 256 * 1024 * 1024
+"""No answer is that long, and a server that never ends one is not to fill our memory."""
 CONNECT_SECONDS: Final = 10.0
 HURRIED_BUFFER_BYTES: Final = 1024 * 1024
 TEXT: Final = re.compile(rb'"(?:content|reasoning_content|reasoning)" ?: ?"[^"]')
@@ -41,7 +44,7 @@ class Call:
     ``pieces`` are the body's reads, each its time and its length. ``is_whole`` says that the
     message came to its own end: a chunk of length 0, its promised length, or, where neither was
     promised, its connection's close; ``is_kept`` that the connection is then good for another
-    request.
+    request. ``is_endless`` says that more came than any answer has: the rest is not read.
     """
 
     def __init__(self, stream: trio.abc.Stream, sock: trio.socket.SocketType) -> None:
@@ -55,7 +58,7 @@ class Call:
         self.left_ns: int | None = None
         self.ended_ns: int | None = None
         self.is_whole = self.is_kept = False
-        self.was_reset = False
+        self.was_reset = self.is_endless = False
         self._stream = stream
         self._socket = sock
         self._parser = httptools.HttpResponseParser(self)
@@ -143,7 +146,9 @@ class Call:
         except httptools.HttpParserError:
             self.ended_ns = monotonic_ns()  # this is not HTTP, or no longer
             return
-        if len(self.body) > before:
+        if len(self.body) > MOST_BODY_BYTES:
+            self.is_endless, self.ended_ns = True, monotonic_ns()
+        elif len(self.body) > before:
             self.pieces.append((monotonic_ns(), len(self.body) - before))
             if self.first_text_ns is None:
                 if TEXT.search(self.body, max(0, self._searched - _LONGEST_MATCH)):
@@ -210,9 +215,19 @@ async def calling(target: Target, request: Request) -> AsyncIterator[Call]:
 
 
 def in_words(error: BaseException) -> str:
-    """Say why there is no connection."""
-    cause = error.__cause__ if isinstance(error, trio.BrokenResourceError) else None
-    return str(cause or error) or type(error).__name__
+    """Say why there is no connection, and what to write instead where that is known."""
+    while isinstance(error, trio.BrokenResourceError) and error.__cause__ is not None:
+        error = error.__cause__
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"{error.verify_message} (--insecure accepts any certificate)"
+        case ssl.SSLError():
+            return f"it does not speak TLS as we do ({error.reason}; http://?)"
+        case OSError(errno=int(number)) if number > 0:
+            return os.strerror(number)  # trio's own text adds a tuple with the address
+        case OSError(strerror=str(told)):
+            return told
+    return str(error) or type(error).__name__
 
 
 async def _connect(

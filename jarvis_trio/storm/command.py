@@ -1,11 +1,13 @@
 """The storm as a command: reads what was asked for, plays it, and writes what was found."""
 
+import errno
 import os
 import signal
 import ssl
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -65,8 +67,6 @@ def run_command(order: Order) -> int:
         return _run(order)
     except ConfigError as error:
         raise ConfigError(printable(error.message)) from error
-    except KeyboardInterrupt:  # before there was anything to interrupt, or behind it
-        return 128 + signal.SIGINT
 
 
 def _run(order: Order) -> int:
@@ -93,12 +93,7 @@ def _run(order: Order) -> int:
     )
     if ended_by is not None:
         return _tell_what_was_played(report, course, ended_by)
-    try:
-        for path, write in outputs.items():
-            _write(path, write(report))
-    finally:
-        if not order.quiet:
-            print_table(report, sys.stderr if STDOUT in outputs else sys.stdout)
+    _tell(report, outputs, order.quiet)
     return 1 if report.verdict is Verdict.FAIL else 0
 
 
@@ -205,11 +200,28 @@ def _is_writable(path: Path) -> bool:
     return path.parent.is_dir() and os.access(path.parent, os.W_OK)
 
 
+def _tell(report: Report, outputs: dict[str, Callable[[Report], str]], is_quiet: bool) -> None:
+    """Write and print all that can be. *Errors:* ConfigError, naming what could not be written."""
+    ways = [(path, partial(_write, path, write(report))) for path, write in outputs.items()]
+    if not is_quiet:
+        table = sys.stderr if STDOUT in outputs else sys.stdout
+        ways.append((STDOUT, partial(print_table, report, table)))
+    problems = []
+    for path, way in ways:
+        try:
+            way()
+        except OSError as error:
+            name = "stdout" if path == STDOUT else path
+            if error.errno != errno.EPIPE:  # a pipe's reader may have seen enough
+                problems.append(f"{name} cannot be written: {error.strerror}")
+            if path == STDOUT:  # what is left in its buffer would be tried again at the exit
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if problems:
+        raise ConfigError("; ".join(problems))
+
+
 def _write(path: str, text: str) -> None:
     if path == STDOUT:
         click.echo(text, nl=False)
-        return
-    try:
+    else:
         Path(path).write_text(text, "utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""Durations as people write them on a command line."""
+"""Durations and other numbers as people write them on a command line."""
 
 import re
 from typing import Final
@@ -6,6 +6,7 @@ from typing import Final
 import click
 
 LONGEST_SECONDS: Final = 3600.0
+MOST: Final = 1e9
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0}
 _WRITTEN: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m)")
 
@@ -25,3 +26,13 @@ def patience(text: str) -> float:
     if (seconds := duration(text)) == 0:
         raise click.BadParameter("nothing happens in no time; write 10s")
     return seconds
+
+
+def number(text: str) -> float:
+    """Read a number that can be reckoned with: ``nan`` and ``inf`` are none."""
+    try:
+        if 0 <= (value := float(text)) <= MOST:
+            return value
+    except ValueError:
+        pass
+    raise click.BadParameter(f"{text!r} is no number from 0 to {MOST:.0f}")

@@ -21,7 +21,8 @@ from jarvis_trio.storm.trial import NotApplicableError, Trial
 from jarvis_trio.storm.witness import Witness, WitnessError
 
 PROBE_SECONDS = 30.0
-"""A server that has answered nothing by then is not there."""
+"""A server that has answered nothing by then is not there, unless --patience is longer: a model may
+have to be loaded."""
 
 AFTERWARDS = "afterwards, the server answers a prompt"
 SHORTEST_WAIT_SECONDS = 0.5
@@ -129,14 +130,14 @@ async def _see_that_it_lives(stage: Stage, trial: Trial) -> None:
 async def _find_out(target: Target, witness: Witness | None, options: StormOptions) -> Abilities:
     """Learn which models there are, and that the mock upstream is one."""
     url = f"{target.url}{target.path}/models"
-    with _as_a_sentence(target.url), trio.fail_after(PROBE_SECONDS):
+    with _answering(target.url, PROBE_SECONDS):
         async with calling(target, Request("GET", f"{target.path}/models")) as call:
             await call.rest()
     if not call.status:
         raise ConfigError(f"{target.url} does not answer in HTTP; mend --url (https://?)")
     _need_entry(target, call)
     if witness is not None:
-        with _as_a_sentence(witness.target.url), trio.fail_after(PROBE_SECONDS):
+        with _answering(witness.target.url, PROBE_SECONDS):
             await witness.forget()
             await witness.stats()
     if options.model is not None:
@@ -155,7 +156,7 @@ async def _find_out(target: Target, witness: Witness | None, options: StormOptio
 async def _try_one_prompt(stage: Stage) -> None:
     """See that the server answers at all, and whether it knows sessions."""
     session = stage.new_name("first")
-    with _as_a_sentence(stage.target.url), trio.fail_after(PROBE_SECONDS):
+    with _answering(stage.target.url, max(PROBE_SECONDS, stage.options.patience_seconds)):
         async with stage.asking(session=session) as call:
             await call.rest()
     _need_entry(stage.target, call)
@@ -177,11 +178,13 @@ def _need_entry(target: Target, call: Call) -> None:
 
 
 @contextmanager
-def _as_a_sentence(url: str) -> Iterator[None]:
+def _answering(url: str, seconds: float) -> Iterator[None]:
+    """Bound the block in time, and say in a sentence what keeps it from being done."""
     try:
-        yield
+        with trio.fail_after(seconds):
+            yield
     except trio.TooSlowError:
-        raise ConfigError(f"{url} does not answer within {PROBE_SECONDS:g} s") from None
+        raise ConfigError(f"{url} does not answer within {seconds:g} s") from None
     except WitnessError as error:
         raise ConfigError(f"{error}; start one with: jarvis-trio sim") from error
     except CALL_ERRORS as error:

@@ -49,7 +49,10 @@ def read_target(url: str, key: str | None = None) -> Target:
     except ValueError:
         raise no_address from None
     is_plain = parts.path.isascii() and parts.path.isprintable() and " " not in parts.path
-    if parts.scheme not in ("http", "https") or not host or not is_plain:
+    if "@" in parts.netloc:  # not repeated: it holds a password
+        raise ConfigError("an address takes no user and no password here; a key goes to --key")
+    is_more = "?" in url or "#" in url  # we would not send it
+    if parts.scheme not in ("http", "https") or not host or port == 0 or not is_plain or is_more:
         raise no_address
     if key is not None and not (key.isascii() and key.isprintable()):
         raise ConfigError("the key holds characters that no header can carry")

@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from jarvis_trio.storm.answer import Answer, read_answer
+from jarvis_trio.storm.answer import LONGEST_CODE, Answer, read_answer
 from jarvis_trio.storm.call import Call
 
 HEAD = b"HTTP/1.1 %d X\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n"
@@ -42,11 +42,16 @@ async def test_a_finish_reason_can_say_that_it_failed(reason: str, error: bytes)
     assert not read.looks_whole
 
 
-async def test_a_stream_with_an_error_and_its_end_is_honest_but_not_complete() -> None:
-    read = answer(TEXT + ERROR + DONE)
+@pytest.mark.parametrize(("end", "told"), [(DONE, "[DONE]"), (b"", "no [DONE]")])
+async def test_a_stream_that_ends_with_an_error_is_honest_but_not_complete(
+    end: bytes, told: str
+) -> None:
+    """Client libraries raise at the error."""
+    read = answer(TEXT + ERROR + end)
     assert not read.is_complete
     assert read.is_honest
-    assert str(read) == "HTTP 200, error superseded, [DONE]"
+    assert str(read) == f"HTTP 200, error superseded, {told}"
+    assert not answer(TEXT + ERROR, missing=5).is_honest
 
 
 @pytest.mark.parametrize(
@@ -55,7 +60,6 @@ async def test_a_stream_with_an_error_and_its_end_is_honest_but_not_complete() -
         (TEXT + STOP, "HTTP 200, finish_reason stop, no [DONE]"),
         (TEXT + DONE, "HTTP 200, [DONE]"),
         (TEXT, "HTTP 200, no [DONE]"),
-        (TEXT + ERROR, "HTTP 200, error superseded, no [DONE]"),
         (STOP + ERROR + DONE, "HTTP 200, error superseded, finish_reason stop, [DONE]"),
         (STOP + DONE + TEXT, "HTTP 200, finish_reason stop, [DONE], something behind [DONE]"),
     ],
@@ -78,6 +82,11 @@ async def test_what_cannot_be_read_is_a_fault(data: bytes) -> None:
     read = answer(b"data: " + data + b"\n\n" + STOP + DONE)
     assert read.fault is not None
     assert not read.is_honest
+
+
+async def test_an_error_is_not_quoted_at_any_length() -> None:
+    read = answer(b'{"error":{"code":"%b"}}' % (b"x" * 1_000_000), status=500, kind=JSON)
+    assert str(read) == f"HTTP 500, error {'x' * LONGEST_CODE}"
 
 
 async def test_a_refusal_is_honest_when_it_is_whole() -> None:

@@ -1,12 +1,16 @@
 """One request and its answer, over real sockets on this machine."""
 
+import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trio
+import trustme
 
-from jarvis_trio.storm.call import Call, Request, calling
+from jarvis_trio.storm.answer import read_answer
+from jarvis_trio.storm.call import CALL_ERRORS, Call, Request, calling, in_words
 from jarvis_trio.storm.crowd import Crowd
 from jarvis_trio.storm.target import Target, read_target
 from tests.storm.raw_client import SimClient
@@ -140,6 +144,24 @@ async def test_a_reset_is_nobodys_end(rest: Rest) -> None:
         assert not call.is_whole
 
 
+async def test_an_answer_without_end_is_read_only_so_far(
+    rest: Rest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jarvis_trio.storm.call.MOST_BODY_BYTES", 1_000_000)
+
+    async def serve(stream: trio.SocketStream) -> None:
+        with suppress(trio.BrokenResourceError):
+            await stream.send_all(HEAD)
+            while True:
+                await stream.send_all(chunk(b"x" * 10_000))
+
+    async with asking(serve) as call:
+        await rest(call)
+        assert 1_000_000 < len(call.body) < 2_000_000
+        assert not call.is_whole
+        assert read_answer(call).fault == "more than 256 MB"
+
+
 async def test_what_is_not_http_ends_the_call(rest: Rest) -> None:
     async def serve(stream: trio.SocketStream) -> None:
         await stream.send_all(b"SSH-2.0-nothing\r\n")
@@ -214,3 +236,57 @@ async def test_a_host_of_two_addresses_is_called_where_somebody_listens() -> Non
             target = read_target(f"http://both.example:{port}")
             async with calling(target, Request("GET", "/")) as call:
                 assert call.status == 0
+
+
+def broken_by(error: Exception) -> trio.BrokenResourceError:
+    broken = trio.BrokenResourceError()
+    broken.__cause__ = error
+    return broken
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ConnectionRefusedError(111, "Error connecting to ('::1', 1, 0, 0)"), "Connection refused"),
+        (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
+        (TimeoutError("no connection within 10 s"), "no connection within 10 s"),
+        (broken_by(ConnectionResetError(104, "x")), "Connection reset by peer"),
+        (trio.BrokenResourceError(), "BrokenResourceError"),
+    ],
+)
+def test_why_there_is_no_connection_is_told_in_words(error: Exception, told: str) -> None:
+    assert in_words(error) == told
+
+
+async def refusal_over_tls(serve: Callable[[trio.SocketStream], Awaitable[object]]) -> str:
+    """Call a server by https and return why that cannot be."""
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+            nursery.start_soon(trio.serve_listeners, serve, [listener])  # noqa: ASYNC113 - it listens
+            target = Target("127.0.0.1", listener.socket.getsockname()[1], is_secure=True)
+            with pytest.raises(CALL_ERRORS) as refused:
+                async with calling(target, Request("GET", "/")):
+                    pass
+            nursery.cancel_scope.cancel(reason="the test is over")
+    return in_words(refused.value)
+
+
+async def test_who_calls_plain_http_by_https_is_told_to_try_http() -> None:
+    async def serve(stream: trio.SocketStream) -> None:
+        await stream.send_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await stream.receive_some()
+
+    assert "(WRONG_VERSION_NUMBER; http://?)" in await refusal_over_tls(serve)
+
+
+async def test_who_meets_a_certificate_of_nobody_is_told_of_insecure() -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+
+    async def serve(stream: trio.SocketStream) -> None:
+        with suppress(trio.BrokenResourceError):
+            await trio.SSLStream(stream, context, server_side=True).do_handshake()
+
+    told = await refusal_over_tls(serve)
+    assert told == "unable to get local issuer certificate (--insecure accepts any certificate)"

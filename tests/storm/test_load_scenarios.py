@@ -49,6 +49,16 @@ async def test_descriptors_that_do_not_come_back_are_seen(
     assert "the server gives its descriptors back" in failed(trial)
 
 
+async def test_a_reader_that_is_slow_by_itself_is_not_the_servers_fault(
+    sim: SimClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jarvis_trio.storm.scenarios.soak.SLOW_READ_SECONDS", 0.5)
+    options = StormOptions(sessions=5, soak_seconds=2, patience_seconds=3)
+    trial = await played(SOAK, sim.port, sim.port, options)
+    assert "read slowly" in trial.notes[0]
+    assert not failed(trial)
+
+
 async def test_sessions_that_nobody_answers_are_given_up_and_counted(sim: SimClient) -> None:
     async def hold_back(prompt: bytes, client: trio.SocketStream) -> bool:
         if b"marker:many" in prompt:

@@ -140,3 +140,17 @@ async def test_where_nobody_listens_there_is_a_sentence() -> None:
     nowhere = Target("127.0.0.1", 1)
     with pytest.raises(ConfigError, match=r"127\.0\.0\.1:1 cannot be reached"):
         await run_storm(nowhere, None, StormOptions(), [], Silent())
+
+
+async def test_a_first_prompt_may_take_as_long_as_anything_else(
+    sim: SimClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jarvis_trio.storm.run.PROBE_SECONDS", 1)
+    target = Target("127.0.0.1", sim.port)
+    loading = "sim?first_ms=1500&tokens=1"
+    with trio.fail_after(10):
+        options = StormOptions(model=loading, patience_seconds=8)
+        assert await run_storm(target, None, options, [], Silent()) == []
+        options = StormOptions(model=loading, patience_seconds=0.5)
+        with pytest.raises(ConfigError, match="does not answer within 1 s"):
+            await run_storm(target, None, options, [], Silent())

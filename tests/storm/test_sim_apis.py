@@ -185,6 +185,15 @@ async def test_a_bad_request_is_a_400_with_a_sentence(
     assert " " in (error if api == "ollama" else error["message"])
 
 
+async def test_a_head_is_refused_and_leaves_no_body_before_the_next_answer(sim: SimClient) -> None:
+    with trio.fail_after(5):
+        async with sim.connect() as connection:
+            await connection.stream.send_all(b"HEAD / HTTP/1.1\r\n\r\n")
+            answer = b"".join([bytes(data) async for data in connection.stream])
+    assert answer.startswith(b"HTTP/1.1 405 ")
+    assert b"connection: close\r\n" in answer
+
+
 async def test_other_addresses_and_methods_are_refused(sim: SimClient) -> None:
     with trio.fail_after(5):
         nowhere = await sim.request("GET", "/v2")

@@ -1,6 +1,7 @@
 """Tokens leave when they are due: on a clock that the test turns."""
 
 import json
+import math
 from typing import cast
 
 import trio
@@ -102,6 +103,17 @@ async def test_everyone_wakes_in_the_millisecond_after_their_time(
         running.cancel_scope.cancel(reason="all are awake")
     assert len(late) == 500
     assert -1e-9 <= min(late) <= max(late) <= 0.001 + 1e-9
+
+
+async def test_who_is_never_due_sleeps_and_holds_nobody_up(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    pacer = Pacer()
+    nursery.start_soon(pacer.run)
+    with trio.move_on_after(1000) as waiting:
+        await pacer.sleep_until(math.inf)  # the second token at a rate of 1e-320
+    assert waiting.cancelled_caught
+    await pacer.sleep_until(2000)
 
 
 async def test_a_sleeper_that_is_cancelled_leaves_the_others_alone(

@@ -87,3 +87,16 @@ def test_the_help_names_every_model_and_how_to_point_a_server_at_the_sim() -> No
 
 def test_the_version_is_the_package_s() -> None:
     assert CliRunner().invoke(main, ["--version"]).output == f"jarvis-trio, version {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "option", ["tokens-per-second", "headers-ms", "first-token-ms", "jitter-ms"]
+)
+@pytest.mark.parametrize("number", ["nan", "inf", "-1", "x"])
+def test_what_cannot_be_reckoned_with_is_refused_at_once(
+    option: str, number: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jarvis_trio.storm.sim.command.run_sim", lambda *_: None)
+    result = CliRunner().invoke(main, ["sim", f"--{option}", number])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"{number!r} is no number from 0 to 1000000000" in result.stderr

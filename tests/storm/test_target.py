@@ -22,11 +22,21 @@ def test_an_address_is_read_with_or_without_its_path(url: str, target: Target) -
 
 
 @pytest.mark.parametrize(
-    "url", ["", "ftp://a", "http://", "http://a:port", "http://a:99999", "http://[::1"]
+    "url",
+    [
+        *("", "ftp://a", "http://", "http://a:port", "http://a:99999", "http://a:0", "http://[::1"),
+        *("http://a/v1?version=2", "http://a/v1#b"),
+    ],
 )
 def test_what_is_no_address_is_answered_with_one_that_is(url: str) -> None:
     with pytest.raises(ConfigError, match="write http://127"):
         read_target(url)
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
+    with pytest.raises(ConfigError, match="goes to --key") as refused:
+        read_target("http://user:secret@a")
+    assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("key", ["a\r\nb", "clé"])

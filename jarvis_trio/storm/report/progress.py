@@ -46,7 +46,7 @@ def shown(course: Course) -> Iterator[None]:
 
     A thread reads the course and draws: the storm itself never waits for a terminal.
     """
-    if not sys.stderr.isatty():
+    if not (sys.stderr and sys.stderr.isatty()):  # None when it was closed
         yield
         return
     spinner = Spinner("line")

@@ -1,5 +1,7 @@
 """The table that people read in a terminal, or in the log of a build."""
 
+import errno
+import os
 from typing import IO, Final
 
 from rich import box
@@ -17,10 +19,23 @@ STYLES: Final = {
     Verdict.NOT_APPLICABLE: "dim",
 }
 
+NARROWEST: Final = 60
+"""In less, no verdict can be read: a narrow terminal breaks the lines itself."""
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Say that nobody reads: rich would leave, with the status of a server that failed."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
 
 def print_table(report: Report, file: IO[str]) -> None:
-    """Print it: coloured on a terminal, plain elsewhere; NO_COLOR and COLUMNS are obeyed."""
-    console = Console(file=file, highlight=False, markup=False, emoji=False)
+    """Print it: coloured on a terminal, plain elsewhere; NO_COLOR and COLUMNS are obeyed.
+
+    *Errors:* OSError.
+    """
+    console = _Console(file=file, highlight=False, markup=False, emoji=False)
+    console.width = max(console.width, NARROWEST)
     console.print(_table(report))
     console.print()
     for trial in report.trials:
@@ -32,7 +47,7 @@ def print_table(report: Report, file: IO[str]) -> None:
 def _table(report: Report) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("scenario", no_wrap=True)
-    table.add_column("verdict")
+    table.add_column("verdict", no_wrap=True)
     table.add_column("evidence")
     table.add_column("p50 / p99 ms", justify="right")
     table.add_column("s", justify="right", no_wrap=True)

@@ -227,7 +227,7 @@ def _judge_going(stage: Stage, trial: Trial, going: _Going, limit: float) -> Non
     answers = [*(reading.answer for reading in going.readings), *going.late]
     cut = [str(each or "no end") for each in answers if not (each and each.is_honest)]
     trial.expect(
-        "no answer is cut: each comes to its end, or to an error frame and [DONE]",
+        "no answer is cut: each comes to its end, or to an error frame",
         not cut,
         "; ".join(cut or map(str, answers)),
     )

@@ -58,6 +58,7 @@ class Client:
         self._random = Random(f"{stage.options.seed}-{number}")  # noqa: S311 - chance, no secret
         self._name = stage.new_name("soak")
         self._session = self._name if stage.abilities.has_sessions else None
+        self._until = 0.0
         self._plays = {
             "answered": self.answered,
             "left at once": self.left_at_once,
@@ -77,6 +78,7 @@ class Client:
 
     async def run(self, until: float) -> None:
         """Do things until that time, trio's."""
+        self._until = until
         while trio.current_time() < until:
             await self._play(self._random.choice(list(self._plays)))
 
@@ -132,10 +134,15 @@ class Client:
                 call.reset()
 
     async def read_slowly(self) -> None:
-        """Take a large answer in small bites."""
+        """Take a large answer in small bites, and in large ones when the soak is over.
+
+        How many bytes a server makes of a word is its own affair: none is to fail for our slowness.
+        """
         async with self._asking(FLOOD, receive_buffer=SMALL_BUFFER) as call:
-            while await call.read():  # noqa: ASYNC110 - slow on purpose
+            while trio.current_time() < self._until and await call.read():  # noqa: ASYNC110 - slow on purpose
                 await trio.sleep(SLOW_READ_SECONDS)
+            call.hurry()
+            await call.rest()
             self._judge_whole("read slowly", call, FLOOD_TOKENS)
 
     def _asking(

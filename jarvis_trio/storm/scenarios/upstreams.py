@@ -150,7 +150,7 @@ def _expect_errors(stage: Stage, trial: Trial, outcomes: Sequence[Outcome]) -> N
     trial.expect("no failed answer looks like a whole one", not lies, _first_of(lies))
     vague = [each for each in outcomes if each.answer and not _is_honest_failure(each.answer)]
     trial.expect(
-        "each says that it failed: an error status, or an error frame and [DONE]",
+        "each says that it failed: an error status, or an error frame",
         not vague,
         _first_of(vague) or _tally(outcomes),
     )

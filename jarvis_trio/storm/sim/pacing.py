@@ -24,7 +24,9 @@ class Pacer:
         self._sooner = trio.Event()
 
     async def sleep_until(self, due: float) -> None:
-        """Wait until ``due`` (trio's clock, seconds), and at most a tick longer."""
+        """Wait until ``due`` (trio's clock, seconds; or for ever), and a tick longer at most."""
+        if due == math.inf:
+            await trio.sleep_forever()
         if due <= trio.current_time():
             await trio.lowlevel.checkpoint()
             return

@@ -125,7 +125,9 @@ class Sim:
                 return
             if request is None:
                 return
-            reply = Reply(peer, keep_alive=request.keep_alive, chunks=request.chunks)
+            # the body that a HEAD gets from us is no next answer: nothing follows it
+            keep_alive = request.keep_alive and request.method != "HEAD"
+            reply = Reply(peer, keep_alive=keep_alive, chunks=request.chunks)
             await self._dispatch(Call(request, reply, peer))
             keep_alive = reply.keep_alive
 

@@ -1,5 +1,6 @@
 """The command ``jarvis-trio storm``, in a process of its own, as users and builds run it."""
 
+import builtins
 import json
 import os
 import pty
@@ -12,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -113,6 +115,59 @@ def test_a_page_can_go_to_a_pipe_with_nothing_behind_it(ours: Server, sim: Sim) 
     assert done.stdout.startswith("<!doctype html>")
     assert done.stdout.endswith("</html>\n")
     assert "rapid" in done.stderr
+
+
+def test_what_cannot_be_written_keeps_nothing_else_from_being_written(
+    ours: Server, sim: Sim, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.html"
+    done = run(*on(ours, sim), *SHORT, "--json", "/dev/full", "--html", str(page))
+    assert done.stderr == "Error: /dev/full cannot be written: No space left on device\n"
+    assert (done.returncode, done.stdout.count("pass")) == (2, 2)
+    assert page.read_text("utf-8").endswith("</html>\n")
+
+
+@pytest.mark.parametrize("options", [(), ("--json", "-", "--quiet")], ids=["table", "json"])
+def test_a_stdout_that_is_full_is_one_sentence(
+    ours: Server, sim: Sim, options: tuple[str, ...]
+) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:  # noqa: PTH123 - a device
+        done = subprocess.run(
+            storm(*on(ours, sim), *SHORT, *options),
+            env=plain(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.stderr == "Error: stdout cannot be written: No space left on device\n"
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize("options", [(), ("--json", "-", "--quiet")], ids=["table", "json"])
+def test_a_reader_that_has_seen_enough_changes_no_verdict(
+    ours: Server, sim: Sim, options: tuple[str, ...]
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", encoding="utf-8") as pipe:  # noqa: PTH123 - a descriptor
+        done = subprocess.run(
+            storm(*on(ours, sim), *SHORT, *options),
+            env=plain(),
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_closed_stderr_changes_no_verdict(ours: Server, sim: Sim) -> None:
+    words = ["/bin/sh", "-c", 'exec "$@" 2>&-', "sh", *storm(*on(ours, sim), *SHORT)]
+    done = subprocess.run(words, env=plain(), capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0
 
 
 def test_a_broken_server_is_status_1(tmp_path: Path, sim: Sim) -> None:
@@ -246,6 +301,20 @@ def test_a_signal_ends_it_with_what_was_played(
     told = "interrupted during rapid: 0 of 1 scenarios were played; nothing was written\n"
     assert complaints == told
     assert not report.exists()
+
+
+def test_a_signal_while_it_is_imported_has_the_same_status(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def import_with_a_signal(name: str, *how: Any) -> Any:
+        if name == "jarvis_trio.storm.command":
+            raise KeyboardInterrupt
+        return really_import(name, *how)
+
+    really_import = builtins.__import__
+    monkeypatch.setattr(builtins, "__import__", import_with_a_signal)
+    result = CliRunner().invoke(main, ["storm", "--url", "http://127.0.0.1:1"])
+    assert (result.exit_code, result.output) == (130, "")
 
 
 def test_a_terminal_sees_how_it_gets_on(ours: Server, sim: Sim) -> None:

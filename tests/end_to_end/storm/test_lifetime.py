@@ -101,7 +101,7 @@ def test_shutdown_needs_a_process(sim: Sim) -> None:
 def test_shutdown_fails_a_server_that_cuts_its_streams(tmp_path: Path, sim: Sim) -> None:
     with broken_process(tmp_path, sim, "cuts_streams_at_shutdown") as (server, pid):
         found = failures(play(SHUTDOWN, server, sim, replace(HASTY, pid=pid)))
-    assert found == ["no answer is cut: each comes to its end, or to an error frame and [DONE]"]
+    assert found == ["no answer is cut: each comes to its end, or to an error frame"]
 
 
 def test_shutdown_fails_a_server_that_waits_for_every_reader(tmp_path: Path, sim: Sim) -> None:
@@ -115,7 +115,7 @@ def test_shutdown_fails_a_server_that_does_not_hear_the_signal(tmp_path: Path, s
     with broken_process(tmp_path, sim, "hears_no_signal") as (server, pid):
         found = failures(play(SHUTDOWN, server, sim, replace(options, pid=pid)))
     assert found == [
-        "no answer is cut: each comes to its end, or to an error frame and [DONE]",
+        "no answer is cut: each comes to its end, or to an error frame",
         "the process goes within 3 s, whoever does not read",
         "new prompts come to be refused, or told 503, within 2 s",
     ]

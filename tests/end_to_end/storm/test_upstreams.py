@@ -17,7 +17,7 @@ from tests.end_to_end.storm.playing import SETTINGS, SHORT, broken, failures, pl
 HASTY = replace(SHORT, patience_seconds=2.5)
 """Where a scenario waits as long as its patience lasts."""
 
-SAYS_SO = "each says that it failed: an error status, or an error frame and [DONE]"
+SAYS_SO = "each says that it failed: an error status, or an error frame"
 LOOKS_WHOLE = "no failed answer looks like a whole one"
 
 

@@ -64,6 +64,16 @@ def test_columns_are_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "NOT: the model is freed (3 of 20 were answered), and 1 more" in printed(failed())
 
 
+@pytest.mark.parametrize("columns", ["1", "20", "45"])
+def test_a_verdict_is_told_however_narrow_the_terminal_is(
+    monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    lines = printed(failed(), skipped()).splitlines()
+    assert any(re.match("leavers +fail ", line) for line in lines)
+    assert any(re.match("stop +not applicable ", line) for line in lines)
+
+
 def test_a_terminal_has_colours_unless_it_wants_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\x1b[1;31m" in printed(failed(), file=Terminal())
     monkeypatch.setenv("NO_COLOR", "1")
