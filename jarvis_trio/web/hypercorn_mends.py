@@ -27,6 +27,8 @@
    Here its stream is reset.
 10. Over HTTP/2, an answer counts as sent when its last byte is, and at a shutdown the connection
    may close before the end of its stream is told. Here the last send lasts until that is sent.
+11. A write that the kernel takes at once, as nearly all are, need not go through a lock, a shield
+   and trio's own checks: these cost more than the write. Here they are for the others.
 
 A test over real sockets for each says when it is needed no longer.
 """
