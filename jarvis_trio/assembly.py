@@ -105,13 +105,18 @@ def assemble(
     admission = Admission(settings.max_streams, settings.upstream_concurrency, settings.max_queue)
     metrics = Metrics()
     sessions = Sessions(provider, limits, admission, bus, metrics)
-    metrics.watch(live=lambda: len(sessions.streams), queued=lambda: admission.turns.waiting)
+    metrics.watch(
+        live=lambda: len(sessions.streams),
+        queued=lambda: admission.turns.waiting,
+        window=lambda: sessions.window.seconds,
+    )
     stall_watch = StallWatch(settings.write_stall_timeout_s)
     drain = Drain(sessions, settings.graceful_timeout_s)
     keepalive = Keepalive(settings.keepalive_s, PING)
     app = build_web(settings, sessions, Caretakers(stall_watch, keepalive, drain), metrics)
     services: dict[str, Service] = {"stall watch": stall_watch.run, "drain": drain.run}
     services |= {"provider": provider.run, "keepalive": keepalive.run}
+    services["window"] = sessions.window.run
     services |= _services_to_see_inside(sessions, metrics, to_stderr)
     if is_under_hypercorn_cli:
         services["hypercorn watch"] = partial(begin_drain_when_told, drain)

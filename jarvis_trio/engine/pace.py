@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import trio
 from structlog.typing import FilteringBoundLogger
 
+from jarvis_trio.engine.window import Window
 from jarvis_trio.events import Delta, Finish, ToolCall, Usage
 from jarvis_trio.providers.base import Answer
 
@@ -19,11 +20,11 @@ class Pace:
     """Waits between two reads of one upstream.
 
     A read that brought more than ``flush_bytes`` of text, or an end marker, is followed by the next
-    at once. ``window_seconds`` is asked anew for each window.
+    at once.
     """
 
-    def __init__(self, window_seconds: float, flush_bytes: int, log: FilteringBoundLogger) -> None:
-        self.window_seconds = window_seconds
+    def __init__(self, window: Window, flush_bytes: int, log: FilteringBoundLogger) -> None:
+        self._window = window
         self._flush_bytes = flush_bytes
         self._log = log
 
@@ -38,7 +39,7 @@ class Pace:
             return
         self._log.debug("flush_scheduled")
         try:
-            await answer.gather(self.window_seconds)
+            await answer.gather(self._window.seconds)
         except trio.Cancelled:
             self._log.debug("flush_cancelled")
             raise

@@ -19,6 +19,7 @@ from jarvis_trio.engine.batching import Batcher
 from jarvis_trio.engine.event_bus import EventBus, EventName, StreamEvents
 from jarvis_trio.engine.pace import Pace
 from jarvis_trio.engine.stream import LiveStream
+from jarvis_trio.engine.window import Window
 from jarvis_trio.errors import JarvisError, UpstreamEOFError, UpstreamTimeoutError
 from jarvis_trio.events import ChatEvent, Delta, Phase
 from jarvis_trio.providers.base import Provider
@@ -41,7 +42,7 @@ class StreamLimits(Struct, frozen=True):
 
 
 async def run_stream(
-    stream: LiveStream, provider: Provider, limits: StreamLimits, bus: EventBus
+    stream: LiveStream, provider: Provider, limits: StreamLimits, window: Window, bus: EventBus
 ) -> None:
     """Make the answer. Returns, or is cancelled, with nothing of it left running.
 
@@ -54,7 +55,7 @@ async def run_stream(
             stream.begin()
             if events is not None:
                 events.emit(event_of(stream, "chat.status", status="thinking"))
-            await _make(stream, provider, limits, events)
+            await _make(stream, provider, limits, window, events)
             if stream.answer.finish_reason is None:
                 # A provider that ends without an end marker breaks its promise; ours holds.
                 stream.fail(UpstreamEOFError(f"{provider.name} sent no end marker"))
@@ -73,7 +74,11 @@ def event_of(stream: LiveStream, name: EventName, **data: object) -> ChatEvent:
 
 
 async def _make(
-    stream: LiveStream, provider: Provider, limits: StreamLimits, events: StreamEvents | None
+    stream: LiveStream,
+    provider: Provider,
+    limits: StreamLimits,
+    window: Window,
+    events: StreamEvents | None,
 ) -> None:
     def tell_text(text: str) -> None:
         if events is not None:
@@ -88,7 +93,7 @@ async def _make(
     with receive:
         try:
             async with trio.open_nursery() as making:
-                making.start_soon(generate, stream, provider, limits, send, name="generate")
+                making.start_soon(generate, stream, provider, limits, window, send, name="generate")
                 making.start_soon(batcher.run, name="batch")
         finally:
             batcher.clean_up()
@@ -98,6 +103,7 @@ async def generate(
     stream: LiveStream,
     provider: Provider,
     limits: StreamLimits,
+    window: Window,
     channel: trio.MemorySendChannel[list[Delta]],
 ) -> None:
     """Read the upstream into ``channel`` until it ends, fails or is too slow.
@@ -106,7 +112,7 @@ async def generate(
     still framed. *Resources:* closes the channel; the upstream connection is the provider's
     context, closed before this returns.
     """
-    pace = Pace(limits.flush_window_seconds, limits.flush_bytes, stream.log)
+    pace = Pace(window, limits.flush_bytes, stream.log)
     with channel:
         limit = trio.CancelScope(deadline=trio.current_time() + limits.first_token_timeout_seconds)
         try:
@@ -135,8 +141,6 @@ async def generate(
                 stream.fail(_too_slow(stream, provider, limits))
         except JarvisError as error:
             stream.fail(error)
-        except trio.BrokenResourceError:
-            return  # the batcher was cancelled, and we are; a provider may have shielded itself
         except Exception:
             stream.log.exception("stream_crashed", phase=str(stream.phase))
             stream.fail(JarvisError("the server failed while it made this answer; see its log"))

@@ -13,6 +13,7 @@ from jarvis_trio.engine.event_bus import EventBus, EventName
 from jarvis_trio.engine.policies import Policy, decide
 from jarvis_trio.engine.run import StreamLimits, event_of, run_stream
 from jarvis_trio.engine.stream import FAILURES, LiveStream, Prompt, superseded_by
+from jarvis_trio.engine.window import Window
 from jarvis_trio.errors import JarvisError, ServerShutdownError
 from jarvis_trio.events import Cause, Phase
 from jarvis_trio.observe.metrics import Metrics
@@ -71,6 +72,7 @@ class Sessions:
         self.bus = bus
         self.streams: set[LiveStream] = set()
         self.is_draining = False
+        self.window = Window(limits.flush_window_seconds)
         self._limits = limits
         self._metrics = metrics
         self._admission = admission
@@ -177,7 +179,7 @@ class Sessions:
             with stream.scope:
                 await self._take_over(session, stream)
                 await self._admission.turns.take(stream)
-                await run_stream(stream, self.provider, self._limits, self.bus)
+                await run_stream(stream, self.provider, self._limits, self.window, self.bus)
         except* Exception:
             stream.log.exception("stream_crashed", phase=str(stream.phase))
             stream.fail(JarvisError("the server failed while it made this answer; see its log"))

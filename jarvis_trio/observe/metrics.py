@@ -37,10 +37,23 @@ class Metrics:
             registry=self.registry,
         )
 
-    def watch(self, *, live: Callable[[], int], queued: Callable[[], int]) -> None:
+        self._window = Gauge(
+            "jarvis_flush_window_seconds",
+            "How long text waits at most: as set, or longer while the event loop is late.",
+            registry=self.registry,
+        )
+
+    def watch(
+        self,
+        *,
+        live: Callable[[], int],
+        queued: Callable[[], int],
+        window: Callable[[], float],
+    ) -> None:
         """Read these numbers whenever they are asked for."""
         self._live.set_function(live)
         self._queued.set_function(queued)
+        self._window.set_function(window)
 
     def expose(self) -> bytes:
         """Return all metrics in Prometheus' text format."""

@@ -12,7 +12,8 @@
    ``keep_alive_max_requests`` cuts off every answer that is still being sent on it. Here nothing
    counts requests; what h2 remembers of closed streams has a bound of its own.
 5. Whoever leaves amid more requests than are read ahead is never let go of: the next one waits for
-   an answer that nobody makes any more. Here what is left is passed over.
+   an answer that nobody makes any more. Here what is left is passed over, and so is what is still
+   answered.
 6. Out of descriptors, trio's listener tries again every tenth of a second, and tells of each with a
    traceback. Here it is a line of our log.
 
@@ -45,13 +46,20 @@ log = structlog.get_logger("jarvis_trio")
 class BoundedH11Protocol(H11Protocol):
     """One HTTP/1.1 connection; see the module's text for what is different."""
 
+    _has_ended = False
+
     async def handle(self, event: Event) -> None:
         """Handle what has been read; after the end, nothing more."""
         await super().handle(event)
         if isinstance(event, Closed):
             # It takes bytes for a WebSocket's, and there is none: requests are seen no more.
             self.connection = H11WSConnection(self.connection)  # type: ignore[arg-type]
+            self._has_ended = True
             await self.can_read.set()
+
+    async def _send_h11_event(self, event: Any) -> None:
+        if not self._has_ended:  # an answer may be on its way while its request is told of the end
+            await super()._send_h11_event(event)
 
 
 class BoundedH2Protocol(H2Protocol):

@@ -1,10 +1,16 @@
 """What is replaced in Hypercorn, where no socket is needed to see it."""
 
+from typing import Any
+
 import trio
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event
+from hypercorn.protocol.events import Body, Response
 from hypercorn.protocol.h2 import StreamBuffer
-from hypercorn.trio.worker_context import EventWrapper
+from hypercorn.trio.worker_context import EventWrapper, WorkerContext
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from jarvis_trio.web.hypercorn_floods import BoundedH11Protocol
 from jarvis_trio.web.hypercorn_mends import mend_hypercorn
 
 SLICE = 16_384
@@ -46,3 +52,22 @@ async def test_a_send_over_http2_ends_with_its_stream(autojump_clock: MockClock)
             nursery.start_soon(buffer.push, bytes(SLICE))
             await wait_all_tasks_blocked()
             await buffer.close()
+
+
+async def test_an_answer_behind_the_end_of_its_connection_goes_nowhere() -> None:
+    """Its request is being told of the end, which takes a step; it is no fault of anybody's."""
+    sent: list[Event] = []
+
+    async def send(event: Event) -> None:
+        sent.append(event)
+
+    nothing: Any = None
+    context = WorkerContext(None)
+    protocol = BoundedH11Protocol(
+        nothing, Config(), context, nothing, nothing, False, nothing, nothing, send
+    )
+    with trio.fail_after(5):
+        await protocol.handle(Closed())
+        await protocol.stream_send(Response(stream_id=1, headers=[], status_code=200))
+        await protocol.stream_send(Body(stream_id=1, data=b"x"))
+    assert sent == []
