@@ -9,6 +9,7 @@ is registered once, in an epoll that speaks only of those that hold much or have
 import math
 import select
 import socket
+import sys
 from heapq import heappop, heappush
 from typing import Final
 
@@ -20,8 +21,6 @@ GRID_SECONDS: Final = 0.01
 
 MUCH_BYTES: Final = 16 * 1024
 """About a kilobyte of text: of a chunk with one token, the text is the smallest part."""
-
-_ENDED: Final = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
 
 class Gatherer:
@@ -55,7 +54,7 @@ class Gatherer:
 
 
 class Gathering:
-    """Knows the sockets that gather, while :meth:`run` runs. Else a wait is a sleep."""
+    """Knows the sockets that gather, while :meth:`run` runs on Linux. Else a wait is a sleep."""
 
     def __init__(self) -> None:
         self._epoll: select.epoll | None = None
@@ -66,6 +65,8 @@ class Gathering:
 
     async def run(self) -> None:
         """End waits until cancelled."""
+        if sys.platform != "linux":
+            await trio.sleep_forever()
         with select.epoll() as epoll:
             self._epoll = epoll
             try:
@@ -116,9 +117,10 @@ class Gathering:
         return self._ticks[0] * GRID_SECONDS if self._ticks else math.inf
 
     def _end_those_ready(self, epoll: select.epoll) -> None:
+        ends = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
         for descriptor, mask in epoll.poll(0):
             gatherer = self._gatherers[descriptor]
-            gatherer.has_ended = gatherer.has_ended or bool(mask & _ENDED)
+            gatherer.has_ended = gatherer.has_ended or bool(mask & ends)
             gatherer.wake()
 
     def _end_those_due(self, now: float) -> None:
