@@ -14,7 +14,7 @@ from jarvis_trio.engine.window import LONGEST_SECONDS, LOOK_SECONDS, Window
 async def fitting(seconds: float) -> AsyncIterator[Window]:
     window = Window(seconds)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(window.run)
+        nursery.start_soon(window.run)  # noqa: ASYNC113 - a look later is soon enough
         yield window
         nursery.cancel_scope.cancel(reason="the test is over")
 
