@@ -14,7 +14,9 @@
 5. Whoever leaves amid more requests than are read ahead is never let go of: the next one waits for
    an answer that nobody makes any more. Here what is left is passed over, and so is what is still
    answered.
-6. Out of descriptors, trio's listener tries again every tenth of a second, and tells of each with a
+6. What h11 does for each piece of a body costs a tenth of a frame. Here a piece in chunks is framed
+   at once.
+7. Out of descriptors, trio's listener tries again every tenth of a second, and tells of each with a
    traceback. Here it is a line of our log.
 
 A test over real sockets for each says when it is needed no longer.
@@ -25,12 +27,16 @@ import sys
 from typing import Any
 
 import h2.events
+import h11
 import hypercorn.protocol
 import structlog
 import trio
 from h2.errors import ErrorCodes
+from h11._writers import ChunkedWriter
 from hypercorn.config import Config
-from hypercorn.events import Closed, Event, Updated
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol.events import Body, Response
+from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H11Protocol, H11WSConnection
 from hypercorn.trio.tcp_server import TCPServer
@@ -47,6 +53,7 @@ class BoundedH11Protocol(H11Protocol):
     """One HTTP/1.1 connection; see the module's text for what is different."""
 
     _has_ended = False
+    _is_chunked = False
 
     async def handle(self, event: Event) -> None:
         """Handle what has been read; after the end, nothing more."""
@@ -56,6 +63,17 @@ class BoundedH11Protocol(H11Protocol):
             self.connection = H11WSConnection(self.connection)  # type: ignore[arg-type]
             self._has_ended = True
             await self.can_read.set()
+
+    async def stream_send(self, event: StreamEvent) -> None:
+        """Send; a piece of a body in chunks needs none of what h11 does for it."""
+        if self._is_chunked and isinstance(event, Body):
+            if not self._has_ended:
+                await self.send(RawData(b"%x\r\n%b\r\n" % (len(event.data), event.data)))
+            return
+        await super().stream_send(event)
+        if isinstance(event, Response) and isinstance(self.connection, h11.Connection):
+            writer = self.connection._writer  # noqa: SLF001 - what it has made of the headers
+            self._is_chunked = isinstance(writer, ChunkedWriter)
 
     async def _send_h11_event(self, event: Any) -> None:
         if not self._has_ended:  # an answer may be on its way while its request is told of the end
