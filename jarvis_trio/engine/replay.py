@@ -65,6 +65,7 @@ class ReplayBuffer:
             if data := reader.take_aside():
                 return data
             await self._news.park()
+        reader.take_aside()  # nobody waits for it any more
         data = self._read(reader.position, max_bytes)
         reader.position += len(data)
         self._readers_moved()

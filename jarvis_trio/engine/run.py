@@ -128,11 +128,13 @@ async def generate(
                             # Waiting for our own readers is not the upstream's fault.
                             limit.deadline = float("inf")
                             await channel.send(deltas)
-                        limit.deadline = trio.current_time() + limits.idle_timeout_seconds
+                        # In the window nobody listens.
+                        rest_seconds = window.seconds + limits.idle_timeout_seconds
+                        limit.deadline = trio.current_time() + rest_seconds
                         try:
                             await pace.rest(answer, deltas)
                         except trio.Cancelled:
-                            # What has come in the window is part of the partial answer.
+                            # What has come in the window, and can be had at once, is part of it.
                             with suppress(trio.WouldBlock):
                                 channel.send_nowait(answer.receive_nowait())
                             raise

@@ -21,7 +21,10 @@ STEP: Final = 1.25
 
 
 class Window:
-    """``seconds`` is how long a window is at present. Run :meth:`run` beside the streams."""
+    """``seconds`` is how long a window is at present. Run :meth:`run` beside the streams.
+
+    A window of no length is none, and stays so.
+    """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds

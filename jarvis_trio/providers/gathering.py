@@ -67,7 +67,7 @@ class Gathering:
         self._scope = trio.CancelScope()
 
     async def run(self) -> None:
-        """End waits until cancelled."""
+        """End waits until cancelled: no sooner than whoever waits, as nobody would wake them."""
         if sys.platform != "linux":
             await trio.sleep_forever()
         with select.epoll() as epoll:
@@ -85,9 +85,9 @@ class Gathering:
         """Take in a socket. *Resources:* the caller must ``remove`` it before it is closed."""
         gatherer = Gatherer(sock)
         if self._epoll is not None:
-            self._gatherers[sock.fileno()] = gatherer
             mask = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
             self._epoll.register(sock.fileno(), mask)
+            self._gatherers[sock.fileno()] = gatherer
         return gatherer
 
     def remove(self, sock: trio.socket.SocketType) -> None:

@@ -59,6 +59,7 @@ class UpstreamAnswer:
                 raise self._upstream.fault(decoder.error)
             if deltas := await self._receive_once():
                 return deltas
+            await trio.lowlevel.checkpoint()  # what came was no delta: others get their turn
         return []
 
     def receive_nowait(self) -> list[Delta]:

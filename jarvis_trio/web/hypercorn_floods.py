@@ -27,7 +27,6 @@ import sys
 from typing import Any
 
 import h2.events
-import h11
 import hypercorn.protocol
 import structlog
 import trio
@@ -67,12 +66,13 @@ class BoundedH11Protocol(H11Protocol):
     async def stream_send(self, event: StreamEvent) -> None:
         """Send; a piece of a body in chunks needs none of what h11 does for it."""
         if self._is_chunked and isinstance(event, Body):
-            if not self._has_ended:
+            if event.data and not self._has_ended:  # a piece of nothing would be the end
                 await self.send(RawData(b"%x\r\n%b\r\n" % (len(event.data), event.data)))
             return
         await super().stream_send(event)
-        if isinstance(event, Response) and isinstance(self.connection, h11.Connection):
-            writer = self.connection._writer  # noqa: SLF001 - what it has made of the headers
+        if isinstance(event, Response):
+            # What h11 has made of the headers; None where it is a WebSocket's answer.
+            writer = getattr(self.connection, "_writer", None)
             self._is_chunked = isinstance(writer, ChunkedWriter)
 
     async def _send_h11_event(self, event: Any) -> None:

@@ -47,3 +47,24 @@ def test_streams_and_whole_answers_take_turns_on_one_connection(simulated_server
             names = [name for name, _ in response.headers]
             assert (b"transfer-encoding" in names) == (body == STREAM)
             assert received.endswith(b"data: [DONE]\n\n" if body == STREAM else b"}")
+
+
+def test_a_websocket_that_is_refused_behind_a_stream_is_answered_by_its_length(
+    simulated_server: Server,
+) -> None:
+    port = int(simulated_server.url.rpartition(":")[2])
+    client = h11.Connection(h11.CLIENT)
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+        answer(sock, client, STREAM)
+        sock.sendall(
+            b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
+            b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        received = b""
+        while piece := sock.recv(65_536):
+            received += piece
+    head, _, body = received.partition(b"\r\n\r\n")
+    lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")]
+    assert b" 404 " in head or b" 400 " in head or b" 405 " in head, head
+    assert lengths == [b"content-length: %d" % len(body)]

@@ -433,3 +433,14 @@ def test_whatever_is_sent_and_cancelled_the_frames_are_exactly_what_was_handed_o
         assert trial.received.decode() == sent
     texts = [delta.text for deltas in reads for delta in deltas if isinstance(delta, Text)]
     assert stream.answer.completion().text == "".join(text for text in texts if text in sent)
+
+
+async def test_the_window_is_no_silence_of_the_upstreams(autojump_clock: MockClock) -> None:
+    """Nobody listens in it: an idle timeout that is shorter finds no fault."""
+    steady: list[Step] = []
+    for _ in range(20):
+        steady += [0.02, Text("x")]
+    times = await read_play(
+        *steady, Finish("stop"), flush_window_seconds=0.2, idle_timeout_seconds=0.1
+    )
+    assert times[max(times)].endswith(b"<end stop>")

@@ -1,5 +1,7 @@
 """What two formats share: refusals, faults and who may see what the upstream said."""
 
+from typing import Any
+
 import httpx
 import pytest
 import trio
@@ -20,7 +22,8 @@ from jarvis_trio.errors import (
 from jarvis_trio.events import ChatRequest, Delta, Finish, Message, Text
 from jarvis_trio.providers.ollama import OllamaProvider
 from jarvis_trio.providers.openai_compatible import OpenAICompatibleProvider
-from jarvis_trio.providers.upstream import Upstream
+from jarvis_trio.providers.upstream import Upstream, UpstreamAnswer
+from jarvis_trio.wire.openai.upstream import ChatDecoder
 from tests.providers.raw_server import (
     Handler,
     RawPeer,
@@ -429,3 +432,24 @@ def test_a_name_and_a_password_in_the_address_say_who_we_are_where_no_key_does(
     request = provider._upstream._request("GET", "models")
     assert request.headers["Authorization"] == sent
     assert "me" not in provider.name.removeprefix("openai-compatible")
+
+
+class Chatterer:
+    """A body that always has something, and never an answer."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+    async def receive(self) -> bytes:
+        self.reads += 1
+        assert self.reads < 100_000, "nobody else has a turn"
+        return b": still here\n\n"
+
+
+async def test_an_upstream_that_only_chatters_holds_nobody_up() -> None:
+    provider = OpenAICompatibleProvider("http://127.0.0.1:1/v1", KEY, 3)
+    body: Any = Chatterer()
+    answer = UpstreamAnswer(provider._upstream, body, ChatDecoder())
+    with trio.move_on_after(0.01) as scope:
+        await answer.receive()
+    assert scope.cancelled_caught

@@ -153,3 +153,18 @@ async def test_a_body_that_ends_as_soon_as_it_begins_ends_no_keepalive(
             await trio.sleep(12)
             buffer.close()
         assert client.received == [(10, PING)]
+
+
+async def test_many_that_wait_are_pinged_in_few_rounds(autojump_clock: MockClock) -> None:
+    async with keeping_alive() as keepalive, trio.open_nursery() as nursery:
+        buffer = new_buffer()
+        clients = []
+        for _ in range(100):
+            clients.append(Client(buffer, keepalive))
+            nursery.start_soon(clients[-1].read)
+            await trio.sleep(0.005)
+        await trio.sleep(11)
+        buffer.close()
+    times = {round(client.began + client.received[0][0], 6) for client in clients}
+    assert all([piece for _, piece in client.received] == [PING] for client in clients)
+    assert len(times) == 1
