@@ -23,7 +23,7 @@ from jarvis_trio.engine.report import make_report
 from jarvis_trio.engine.run import StreamLimits
 from jarvis_trio.engine.sessions import Sessions
 from jarvis_trio.errors import ConfigError, JarvisError
-from jarvis_trio.observe.garbage import spare_the_loop
+from jarvis_trio.observe.garbage import collect_when_due, spare_the_loop
 from jarvis_trio.observe.logs import configure_logs
 from jarvis_trio.observe.metrics import Metrics
 from jarvis_trio.observe.signal_report import ignore_until_then, report_on_signal
@@ -142,6 +142,7 @@ def _services_to_see_inside(
     if to_stderr is not None:
         report = partial(make_report, sessions)
         services["signal report"] = partial(report_on_signal, report, to_stderr)
+        services["garbage"] = partial(collect_when_due, lambda: len(sessions.streams))
     return services
 
 

@@ -1,20 +1,54 @@
 """The garbage collector's part in holding up the loop, kept small and told as what it is.
 
 A full collection looks at everything that lives: with a thousand streams, for a quarter of a
-second. It is not made more seldom: what requests leave behind in circles would wait as well.
+second. Python runs one whenever what lives has grown by a quarter, so just while many streams
+begin, and finds nothing: they have only begun. Here it waits until they have ended.
 """
 
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Final, Literal
+
+import trio
+
+LOOK_SECONDS: Final = 1.0
+
+FEWEST_ROUNDS: Final = 10
+STREAMS_PER_ROUND: Final = 2
+"""A round is one of the smaller collections, which come with every 7,000 objects that are neither
+new nor gone: about 20 streams that begin. So a full collection comes after ten times as many
+streams as live, and costs each of them, however many there are, less than a frame does."""
+
+NEVER: Final = 2**31 - 1
+"""As many smaller collections as the collector can count."""
 
 
 def spare_the_loop() -> None:
     """Leave out what is there for good."""
     gc.collect()
     gc.freeze()
+
+
+async def collect_when_due(live_streams: Callable[[], int]) -> None:
+    """Run the full collections in Python's stead, until cancelled."""
+    young, middle, old = gc.get_threshold()
+    gc.set_threshold(young, middle, NEVER)
+    try:
+        while True:
+            await trio.sleep(LOOK_SECONDS)
+            if is_due(gc.get_count()[2], live_streams()):
+                gc.collect()
+    finally:
+        gc.set_threshold(young, middle, old)
+
+
+def is_due(rounds: int, live_streams: int) -> bool:
+    """Say whether a full collection is worth its pause, after so many smaller ones."""
+    if not live_streams:
+        return rounds > 0
+    return rounds >= max(FEWEST_ROUNDS, live_streams // STREAMS_PER_ROUND)
 
 
 class Collections:
