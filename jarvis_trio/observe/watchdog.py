@@ -22,7 +22,7 @@ import trio
 from trio.lowlevel import Task
 
 from jarvis_trio.observe.garbage import Collections
-from jarvis_trio.observe.task_tree import is_running, join, place, walk
+from jarvis_trio.observe.task_tree import join, place, walk
 
 BLOCKED_SECONDS = 0.1
 LOOK_SECONDS = 0.05
@@ -53,17 +53,12 @@ class Pulse(trio.abc.Instrument):
 class Step(NamedTuple):
     """A step that is under way: whose, and since when at least."""
 
-    task: Task | None
-    began: float
-    is_told: bool = False
-    by_collector: bool = False
+    frame_id: int
+    """Of its task's outermost frame, which is the same for as long as a round lasts."""
 
-    @property
-    def name(self) -> str:
-        """Who takes it: work of the loop's own has no task."""
-        if self.by_collector:
-            return "garbage collection"
-        return "-" if self.task is None else self.task.name
+    began: float
+    told_as: str | None = None
+    """The name that it was told of under, once it was."""
 
 
 class Watchdog:
@@ -81,8 +76,9 @@ class Watchdog:
 
     async def run(self) -> None:
         """Watch until cancelled. *Resources:* the thread has ended when this returns."""
-        root = trio.lowlevel.current_root_task()
-        args = (root, threading.get_ident())
+        own = _outermost(trio.lowlevel.current_task())
+        loop = own and own.f_back  # which takes the steps
+        args = (trio.lowlevel.current_root_task(), loop, threading.get_ident())
         thread = threading.Thread(target=self._watch, args=args, name="watchdog", daemon=True)
         trio.lowlevel.add_instrument(self._pulse)
         try:
@@ -94,16 +90,16 @@ class Watchdog:
             trio.lowlevel.remove_instrument(self._pulse)
             thread.join(STOP_SECONDS)
 
-    def _watch(self, root: Task, thread_id: int) -> None:
+    def _watch(self, root: Task, loop: FrameType | None, thread_id: int) -> None:
         self._due = time.monotonic() + self._pause
         try:
             while not self._stop.wait(self._pause):
-                self._look(root, thread_id, time.monotonic())
+                self._look(root, loop, thread_id, time.monotonic())
             self._finish(time.monotonic())
         except Exception:  # a thread that dies says so to nobody
             log.exception("watchdog_failed")
 
-    def _look(self, root: Task, thread_id: int, now: float) -> None:
+    def _look(self, root: Task, loop: FrameType | None, thread_id: int, now: float) -> None:
         is_late = now - self._due >= BLOCKED_SECONDS
         due = self._due
         beat = self._pulse.beat
@@ -115,47 +111,52 @@ class Watchdog:
             self._finish(now)
         if beat % 2 == 0 or (is_new_round and not is_late):
             return
-        task, stack = _under_way(root, thread_id)
+        frames = _frames(loop, thread_id)
         if self._pulse.beat != beat:
             return
         step = self._step
-        if step is None or step.task is not task:
+        if step is None or step.frame_id != id(frames[-1]):
             self._finish(now)
-            step = Step(task, due if is_late else now)
-        self._step = step if step.is_told else self._judge(step, stack, now, watched=not is_late)
+            step = Step(id(frames[-1]), due if is_late else now)
+        if step.told_as is None and now - step.began >= BLOCKED_SECONDS:
+            step = self._tell(step, root, frames, now, watched=not is_late)
+        self._step = step
 
-    def _judge(self, step: Step, stack: str, now: float, *, watched: bool) -> Step:
-        """Tell of the step if it has taken too long."""
-        if now - step.began < BLOCKED_SECONDS:
-            return step
+    def _tell(
+        self, step: Step, root: Task, frames: list[FrameType], now: float, *, watched: bool
+    ) -> Step:
+        """Tell of a step that takes too long."""
         if self._collections.seconds_since(step.began) > BLOCKED_SECONDS:
-            step = step._replace(by_collector=True)
+            name = "garbage collection"
+        else:
+            name = next((task.name for task in walk(root) if _outermost(task) is frames[-1]), "-")
         log.warning(
             "loop_blocked",
             ms=round((now - step.began) * 1000),
-            task=step.name,
-            stack=stack,
+            task=name,
+            stack=join([place(frame, frame.f_lineno) for frame in frames]),
             watched=None if watched else False,
         )
         self._on_blocked()
-        return step._replace(is_told=True)
+        return step._replace(told_as=name)
 
     def _finish(self, now: float) -> None:
         """Take note that the step is over."""
         step, self._step = self._step, None
-        if step is not None and step.is_told:
-            log.warning("loop_unblocked", ms=round((now - step.began) * 1000), task=step.name)
+        if step is not None and step.told_as is not None:
+            log.warning("loop_unblocked", ms=round((now - step.began) * 1000), task=step.told_as)
 
 
-def _under_way(root: Task, thread_id: int) -> tuple[Task | None, str]:
-    """Return whose step is being taken, and its stack from the innermost call to the task."""
-    task = next(filter(is_running, walk(root)), None)
-    outermost = None if task is None else task.coro.cr_frame
-    frame: FrameType | None = sys._current_frames().get(thread_id)  # noqa: SLF001 - no other way
-    places = []
-    while frame is not None:
-        places.append(place(frame, frame.f_lineno))
-        if frame is outermost:
-            return task, join(places)
-        frame = frame.f_back
-    return None, join(places)
+def _frames(loop: FrameType | None, thread_id: int) -> list[FrameType]:
+    """Return the step's frames, from the innermost call to the task's own, at least one.
+
+    Cheap, as it is done while the loop is merely busy: nothing of the tasks is looked at.
+    """
+    frames = [sys._current_frames()[thread_id]]  # noqa: SLF001 - no other way
+    while (outer := frames[-1].f_back) is not None and outer is not loop:
+        frames.append(outer)
+    return frames
+
+
+def _outermost(task: Task) -> FrameType | None:
+    return task.coro.cr_frame
