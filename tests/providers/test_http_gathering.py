@@ -14,7 +14,7 @@ import trustme
 from trio.testing import wait_all_tasks_blocked
 
 from jarvis_trio.providers.gathering import GRID_SECONDS, MUCH_BYTES, Gatherer, Gathering
-from jarvis_trio.providers.http import TrioTransport
+from jarvis_trio.providers.http import HttpClient
 from jarvis_trio.providers.http_body import ResponseBody
 from tests.providers.raw_server import Handler, RawPeer, raw_server
 
@@ -41,13 +41,13 @@ class Transports:
     async def body_of(self, handler: Handler) -> AsyncIterator[ResponseBody]:
         """Ask ``handler`` for an answer, and gather while it comes."""
         gathering = Gathering()
-        transport = TrioTransport(self.client, gathering=gathering)
         with trio.fail_after(TEST_ENDS_WITHIN_SECONDS):
             async with raw_server(handler, self.server) as server, trio.open_nursery() as nursery:
                 nursery.start_soon(gathering.run)  # noqa: ASYNC113 - the next line waits
                 await wait_all_tasks_blocked()
-                response = await transport.handle_async_request(httpx.Request("GET", server.url))
-                body: ResponseBody = response.extensions["body"]
+                url = httpx.URL(server.url)
+                client = HttpClient(url, {}, 1, ssl_context=self.client, gathering=gathering)
+                body = await client.get("")
                 try:
                     await wait_all_tasks_blocked()
                     yield body
