@@ -193,4 +193,7 @@ async def _exchange(stream: Connection, data: memoryview, body: ResponseBody) ->
         if fault is not None or body.status >= 300:
             nursery.cancel_scope.cancel(reason="the answer is there")
     if fault is not None:
-        raise fault
+        try:
+            raise fault
+        finally:
+            fault = None  # it holds this frame
