@@ -162,15 +162,16 @@ async def _dial(sock: socket.socket, address: Address, deadline: float) -> None:
 
 
 def _send_nowait(stream: Connection, data: bytes) -> int:
-    """Return how much of ``data`` the kernel has taken at once; over TLS, that is not tried."""
+    """Return how much of ``data`` the kernel has taken at once.
+
+    None of it over TLS, and where there is a fault, which is for whoever waits to find.
+    """
     if isinstance(stream, trio.SSLStream):
         return 0
     try:
         return os.write(stream.socket.fileno(), data)
-    except BlockingIOError:
-        return 0
     except OSError:
-        return len(data)  # the server has closed; it may have said why
+        return 0
 
 
 async def _exchange(stream: Connection, data: memoryview, body: ResponseBody) -> None:
