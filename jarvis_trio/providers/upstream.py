@@ -98,17 +98,17 @@ class Chat:
 
     __slots__ = ("_answer", "_ask")
 
+    _answer: UpstreamAnswer
+
     def __init__(self, ask: Callable[[], Awaitable[UpstreamAnswer]]) -> None:
         self._ask = ask
-        self._answer: UpstreamAnswer | None = None
 
     async def __aenter__(self) -> UpstreamAnswer:
         self._answer = await self._ask()
         return self._answer
 
     async def __aexit__(self, *_: object) -> None:
-        if self._answer is not None:
-            self._answer.close()
+        self._answer.close()
 
 
 class Upstream:

@@ -217,6 +217,30 @@ class TestReading:
             body.close()
             await server.wait_handled(1)
 
+    async def test_being_woken_for_nothing_is_no_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def handler(peer: RawPeer) -> None:
+            await peer.read_request()
+            await peer.send(OK + b"\r\n")
+            await head_is_read.wait()
+            await peer.send(b"hello")
+
+        def read_nothing(descriptor: int, size: int) -> bytes:
+            monkeypatch.undo()
+            raise BlockingIOError
+
+        head_is_read = trio.Event()
+        async with streaming(handler) as (_, body):
+            head_is_read.set()
+            monkeypatch.setattr(os, "read", read_nothing)
+            assert await body.receive() == b"hello"
+            assert os.read is not read_nothing
+
+    async def test_a_body_that_was_closed_cannot_be_read(self) -> None:
+        async with streaming(answering_and_staying(OK + b"\r\n")) as (_, body):
+            body.close()
+            with pytest.raises(httpx.ReadError, match="already closed"):
+                await body.receive()
+
 
 class TestSending:
     """What servers hear."""

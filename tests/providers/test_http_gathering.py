@@ -200,6 +200,15 @@ class TestReceivingNowait:
             assert body.receive_nowait() == b"onetwo"
             assert body.receive_nowait() == b""
 
+    async def test_over_tls_nothing_can_be_had_at_once_and_nothing_is_lost(
+        self, authority: trustme.CA
+    ) -> None:
+        server = Server()
+        async with Transports(authority).body_of(server) as body:
+            await server.send(b"one")
+            assert body.receive_nowait() == b""
+            assert await body.receive() == b"one"
+
     async def test_a_window_that_is_cancelled_has_taken_nothing(self) -> None:
         server = Server()
         async with PLAIN.body_of(server) as body:
