@@ -1,138 +1,189 @@
-"""The way to an upstream: an httpx transport on trio streams and httptools.
+"""The way to an upstream: HTTP/1.1 on trio streams and httptools.
 
 One connection per request, owned by the scope that made the request: when that scope is
 cancelled, or the response is closed, the socket is closed there and then, without a farewell that
 could be waited for. There is no pool, hence no queue of waiters that a cancelled request could
 wedge (httpcore #1093), and no connection whose peer has long gone.
 
-Above: providers, through httpx's client API. It does not know what the bytes mean.
+What can be done at once is done without a turn of the event loop: over loopback the first that a
+request waits for is its answer.
+
+Above: providers. It does not know what the bytes mean.
 """
 
+import errno
+import os
 import re
 import socket
 import ssl
+from collections.abc import Mapping
+from contextlib import suppress
 from ipaddress import ip_address
+from typing import Final
 
 import httpx
 import trio
 
 from jarvis_trio.providers.gathering import Gathering
-from jarvis_trio.providers.http_body import NEVER, Connection, ResponseBody
-from jarvis_trio.providers.http_errors import CONNECT_ERRORS, WRITE_ERRORS
+from jarvis_trio.providers.http_body import Connection, ResponseBody
+from jarvis_trio.providers.http_errors import CONNECT_ERRORS
 
-SENT_AT_ONCE_BYTES = 16 * 1024
-"""What the kernel takes from us even when the server never reads."""
+Address = tuple[str, int] | tuple[str, int, int, int]
 
-BREAKS_LINE = re.compile(rb"[\r\n\0]")
+CONNECTING: Final = frozenset({errno.EALREADY, errno.EINPROGRESS})
+CONNECTED: Final = frozenset({0, errno.EISCONN})
+BREAKS_LINE: Final = re.compile(r"[\r\n\0]")
 
 
-class TrioTransport(httpx.AsyncBaseTransport):
-    """Sends each request on a connection of its own.
-
-    Obeys httpx's ``connect``, ``read`` and ``write`` timeouts (seconds, None for none; ``pool``
-    has no meaning here). The response's body is also at ``extensions["body"]``, a
-    :class:`ResponseBody`, for whoever wants bytes without httpx's layers in between.
+class HttpClient:
+    """Asks one server, at paths below ``base_url``; only connecting has a deadline of its own.
 
     Errors: httpx's own transport exceptions.
     """
 
     def __init__(
         self,
-        ssl_context: ssl.SSLContext | None = None,
+        base_url: httpx.URL,
+        headers: Mapping[str, str],
+        connect_timeout_seconds: float,
         *,
-        is_secure: bool = True,
+        ssl_context: ssl.SSLContext | None = None,
         gathering: Gathering | None = None,
     ) -> None:
+        if any(map(BREAKS_LINE.search, headers.values())):
+            raise httpx.LocalProtocolError("a header of the request has a line break in it")
+        is_secure = base_url.scheme == "https"
+        self._ssl_context = (ssl_context or ssl.create_default_context()) if is_secure else None
+        self._base_url = base_url
+        self._host = base_url.host
+        self._port = base_url.port or (443 if is_secure else 80)
+        self._address = _address_of(self._host, self._port)
+        constant = {"Host": base_url.netloc.decode(), **headers, "Connection": "close"}
+        lines = [f"{name}: {value}\r\n" for name, value in constant.items()]
+        self._headers = "".join(lines).encode("ascii")
+        self._heads: dict[tuple[str, str], bytes] = {}
+        self._connect_timeout_seconds = connect_timeout_seconds
         self._gathering = gathering or Gathering()
-        if ssl_context is None:
-            # Reading the authorities takes its time; without them, nobody is trusted.
-            plain = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            ssl_context = ssl.create_default_context() if is_secure else plain
-        self._ssl_context = ssl_context
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send the request and return its response as soon as the head is there."""
-        data = _head_of(request) + await request.aread()
-        write_seconds = _seconds(request, "write")
-        stream = await self._connect(request)
-        body = ResponseBody(stream, _seconds(request, "read"), self._gathering)
+    async def get(self, path: str) -> ResponseBody:
+        """Ask, and return the body of the answer as soon as its head is there."""
+        return await self._ask(self._head("GET", path) + b"\r\n")
+
+    async def post(self, path: str, content: bytes) -> ResponseBody:
+        """Send JSON, and return the body of the answer as soon as its head is there."""
+        return await self._ask(
+            b"%bContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+            % (self._head("POST", path), len(content), content)
+        )
+
+    def url(self, path: str) -> httpx.URL:
+        """Return the address of ``path``."""
+        base = self._base_url.raw_path.rstrip(b"/")
+        return self._base_url.copy_with(raw_path=base + b"/" + path.encode())
+
+    def _head(self, method: str, path: str) -> bytes:
+        """Return what all requests like this one begin with."""
+        head = self._heads.get((method, path))
+        if head is None:
+            line = b"%b %b HTTP/1.1\r\n" % (method.encode(), self.url(path).raw_path)
+            head = self._heads[method, path] = line + self._headers
+        return head
+
+    async def _ask(self, request: bytes) -> ResponseBody:
+        await trio.lowlevel.checkpoint_if_cancelled()  # perhaps nothing waits before all is sent
+        stream = await self._connect()
+        body = ResponseBody(stream, self._gathering)
         try:
-            if len(data) <= SENT_AT_ONCE_BYTES:
-                await _send(stream, data, write_seconds)
+            sent = _send_nowait(stream, request)
+            if sent == len(request):
                 await body.receive_head()
             else:
-                await _exchange(stream, data, write_seconds, body)
+                await _exchange(stream, memoryview(request)[sent:], body)
         except BaseException:
             body.close()
             raise
-        return httpx.Response(
-            body.status,
-            headers=body.headers,
-            stream=body,
-            extensions={"body": body},
-            request=request,
-        )
+        return body
 
-    async def _connect(self, request: httpx.Request) -> Connection:
-        url = request.url
-        secure = url.scheme == "https"
-        with (
-            CONNECT_ERRORS,
-            trio.fail_after(_seconds(request, "connect")),
-        ):
-            tcp = await _open(url.host, url.port or (443 if secure else 80))
-            if not secure:
+    async def _connect(self) -> Connection:
+        deadline = trio.current_time() + self._connect_timeout_seconds
+        with CONNECT_ERRORS:
+            if self._address is None:
+                with trio.fail_at(deadline):
+                    tcp = await trio.open_tcp_stream(self._host, self._port)
+            else:
+                tcp = await _open(self._address, deadline)
+            if self._ssl_context is None:
                 return tcp
             try:
                 tls = trio.SSLStream(
-                    tcp, self._ssl_context, server_hostname=url.host, https_compatible=True
+                    tcp, self._ssl_context, server_hostname=self._host, https_compatible=True
                 )
-                await tls.do_handshake()
+                with trio.fail_at(deadline):
+                    await tls.do_handshake()
             except BaseException:
                 tcp.socket.close()
                 raise
             return tls
 
 
-async def _open(host: str, port: int) -> trio.SocketStream:
-    """Connect; where the address is one already, without looking for others to try beside it."""
+def _address_of(host: str, port: int) -> Address | None:
+    """Return where a host is that is an address already: no need to look for others beside it."""
     try:
         version = ip_address(host).version
     except ValueError:
-        return await trio.open_tcp_stream(host, port)
-    sock = trio.socket.socket({4: socket.AF_INET, 6: socket.AF_INET6}[version])
+        return None
+    return (host, port) if version == 4 else (host, port, 0, 0)
+
+
+async def _open(address: Address, deadline: float) -> trio.SocketStream:
+    sock = socket.socket(socket.AF_INET if len(address) == 2 else socket.AF_INET6)
     try:
-        await sock.connect((host, port))
+        sock.setblocking(False)
+        await _dial(sock, address, deadline)
     except BaseException:
         sock.close()
         raise
-    return trio.SocketStream(sock)
+    return trio.SocketStream(trio.socket.from_stdlib_socket(sock))
 
 
-async def _send(stream: Connection, data: bytes, write_seconds: float) -> None:
-    with WRITE_ERRORS, trio.fail_after(write_seconds):
-        try:
-            await stream.send_all(data)
-        except trio.BrokenResourceError:
-            return  # the server has closed; it may have said why
+async def _dial(sock: socket.socket, address: Address, deadline: float) -> None:
+    """Connect. Over loopback that is done at once."""
+    fault = 0
+    try:
+        sock.connect(address)
+    except BlockingIOError:
+        fault = sock.connect_ex(address)  # asked again, the kernel says how far it has come
+    if fault in CONNECTING:
+        with trio.fail_at(deadline):
+            await trio.lowlevel.wait_writable(sock)
+        fault = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if fault not in CONNECTED:
+        raise OSError(fault, f"Error connecting to {address!r}: {os.strerror(fault)}")
 
 
-async def _exchange(
-    stream: Connection, data: bytes, write_seconds: float, body: ResponseBody
-) -> None:
-    """Send a large request and wait for the head at once.
+def _send_nowait(stream: Connection, data: bytes) -> int:
+    """Return how much of ``data`` the kernel has taken at once.
+
+    None of it over TLS, and where there is a fault, which is for whoever waits to find.
+    """
+    if isinstance(stream, trio.SSLStream):
+        return 0
+    try:
+        return os.write(stream.socket.fileno(), data)
+    except OSError:
+        return 0
+
+
+async def _exchange(stream: Connection, data: memoryview, body: ResponseBody) -> None:
+    """Send the rest of a request and wait for the head at once.
 
     A server that refuses may say so early and read no more: then nothing would ever move.
     """
     fault: httpx.HTTPError | None = None
 
     async def send() -> None:
-        nonlocal fault
-        try:
-            await _send(stream, data, write_seconds)
-        except httpx.HTTPError as error:
-            fault = error
-            nursery.cancel_scope.cancel(reason="the request cannot be sent")
+        with suppress(trio.BrokenResourceError):  # the server has closed; it may have said why
+            await stream.send_all(data)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(send)
@@ -143,19 +194,7 @@ async def _exchange(
         if fault is not None or body.status >= 300:
             nursery.cancel_scope.cancel(reason="the answer is there")
     if fault is not None:
-        raise fault
-
-
-def _head_of(request: httpx.Request) -> bytes:
-    lines = [b"%s %s HTTP/1.1" % (request.method.encode(), request.url.raw_path)]
-    lines += [b"%s: %s" % pair for pair in request.headers.raw if pair[0].lower() != b"connection"]
-    if any(map(BREAKS_LINE.search, lines)):
-        raise httpx.LocalProtocolError("a header of the request has a line break in it")
-    lines += [b"Connection: close", b"", b""]
-    return b"\r\n".join(lines)
-
-
-def _seconds(request: httpx.Request, what: str) -> float:
-    """Return one of httpx's timeouts of this request, infinite for none."""
-    seconds: float | None = request.extensions.get("timeout", {}).get(what)
-    return NEVER if seconds is None else seconds
+        try:
+            raise fault
+        finally:
+            fault = None  # it holds this frame

@@ -2,8 +2,8 @@
 
 import os
 import ssl
-from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
 
 import httptools
 import httpx
@@ -14,7 +14,6 @@ from jarvis_trio.providers.http_errors import READ_ERRORS, UnreadableError
 
 Connection = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
-NEVER = float("inf")
 RECEIVE_BYTES = 64 * 1024
 MAX_HEAD_BYTES = 64 * 1024
 """Of the head, and of all that is not body at one place behind it, such as trailers."""
@@ -23,30 +22,36 @@ MAX_BUFFERED_BODY_BYTES = 16 * 1024 * 1024
 """What ``read_whole`` takes: model lists and error pages, never an answer."""
 
 
-class ResponseBody(httpx.AsyncByteStream):
+class ResponseBody:
     """A response's body as it arrives, and the connection that it arrives on.
 
     *Resources:* ``close()`` closes the connection, sync and idempotent; so does the end of the
     body, and any fault while reading it.
     """
 
-    def __init__(self, stream: Connection, read_seconds: float, gathering: Gathering) -> None:
+    __slots__ = ("_bytes_without_body", "_ends_with_connection", "_fault", "_gatherer",
+                 "_gathering", "_head_is_complete", "_headers", "_is_complete", "_parser",
+                 "_pieces", "_socket", "_tls", "status")  # fmt: skip
+
+    def __init__(self, stream: Connection, gathering: Gathering) -> None:
         self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
-        self._stream = stream
-        self._read_seconds = read_seconds
-        self._parser = httptools.HttpResponseParser(self)
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._parser: Any = httptools.HttpResponseParser(self)
         self._pieces: list[bytes] = []
         self._bytes_without_body = 0
         self._head_is_complete = False
         self._is_complete = False
         self._ends_with_connection = True
-        self._fault: UnreadableError | None = None
+        self._fault: str | None = None
+        self._tls = stream if isinstance(stream, trio.SSLStream) else None
         tcp = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
         self._socket = tcp.socket
-        self._is_plain = tcp is stream
         self._gathering = gathering
         self._gatherer: Gatherer | None = None
+
+    def header(self, name: bytes) -> bytes:
+        """Return a header's value, empty where there is none; ``name`` is in lower case."""
+        return b", ".join([value for key, value in self._headers if key == name])
 
     async def receive_head(self) -> None:
         """Wait for the status and the headers."""
@@ -81,7 +86,7 @@ class ResponseBody(httpx.AsyncByteStream):
 
     def receive_nowait(self) -> bytes:
         """Return what the kernel holds of the body; nothing where that cannot be had at once."""
-        if self._is_plain and not self._is_complete and self._fault is None:
+        if self._tls is None and not self._is_complete and self._fault is None:
             with suppress(OSError):
                 self._parse(os.read(self._socket.fileno(), RECEIVE_BYTES))
         return self._take_pieces()
@@ -109,19 +114,7 @@ class ResponseBody(httpx.AsyncByteStream):
             self._gathering.remove(self._socket)
             self._gatherer = None
         self._socket.close()
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if data := await self.receive():
-            return data
-        raise StopAsyncIteration
-
-    async def aclose(self) -> None:
-        """Close the connection; httpx calls this."""
-        self.close()
-        await trio.lowlevel.checkpoint()
+        self._parser = None  # it holds us: else both would wait for the garbage collector
 
     def _connection_ended(self) -> None:
         if not self._ends_with_connection:
@@ -134,14 +127,14 @@ class ResponseBody(httpx.AsyncByteStream):
         A fault is raised by the next call: what the same read brought before it goes first.
         """
         if self._fault is not None:
-            raise self._fault
+            raise UnreadableError(self._fault)
         with READ_ERRORS:
             data = await self._read()
         if not data:
             return False
         self._parse(data)
-        if isinstance(self._stream, trio.SSLStream):
-            self._parse_records_behind(self._stream)
+        if self._tls is not None:
+            self._parse_records_behind(self._tls)
         return True
 
     def _parse_records_behind(self, stream: trio.SSLStream[trio.SocketStream]) -> None:
@@ -157,33 +150,39 @@ class ResponseBody(httpx.AsyncByteStream):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._fault = UnreadableError("not HTTP: the server changes the protocol")
+            self._fault = "not HTTP: the server changes the protocol"
         except httptools.HttpParserError as error:
-            self._fault = UnreadableError(f"not HTTP: {error}")
+            self._fault = f"not HTTP: {error}"
         self._bytes_without_body = 0 if self._pieces else self._bytes_without_body + len(data)
         if self._bytes_without_body > MAX_HEAD_BYTES + RECEIVE_BYTES:
             part = "a trailer" if self._head_is_complete else "the head"
-            self._fault = UnreadableError(f"{part} of the answer is too large")
+            self._fault = f"{part} of the answer is too large"
 
     async def _read(self) -> bytes | bytearray:
+        if self._parser is None:
+            raise trio.ClosedResourceError("this socket was already closed")
         if self._gatherer is not None:
-            if self._is_plain:
+            if self._tls is None:
                 try:  # what has gathered is there, as a rule: no need to wait for it
                     return os.read(self._socket.fileno(), RECEIVE_BYTES)
                 except BlockingIOError:
                     pass
             self._gatherer.wake_at(1)
-        if self._read_seconds == NEVER:  # on the token path: a scope costs as much as a parse
-            return await self._stream.receive_some(RECEIVE_BYTES)
-        with trio.fail_after(self._read_seconds):
-            return await self._stream.receive_some(RECEIVE_BYTES)
+        if self._tls is not None:
+            return await self._tls.receive_some(RECEIVE_BYTES)
+        while True:
+            await trio.lowlevel.wait_readable(self._socket)
+            try:
+                return os.read(self._socket.fileno(), RECEIVE_BYTES)
+            except BlockingIOError:
+                continue
 
     # What httptools calls. What follows the body is nobody's business.
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take in one header; trailers are passed over."""
         if not self._head_is_complete:
-            self.headers.append((name, value.rstrip(b" \t")))
+            self._headers.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         """Take in the end of the head; those of 1xx answers are passed over."""
@@ -191,10 +190,10 @@ class ResponseBody(httpx.AsyncByteStream):
             return
         self.status = self._parser.get_status_code()
         if self.status < 200:
-            self.headers.clear()
+            self._headers.clear()
             return
         self._head_is_complete = True
-        names = {name.lower() for name, _ in self.headers}
+        names = {name for name, _ in self._headers}
         self._ends_with_connection = names.isdisjoint((b"content-length", b"transfer-encoding"))
 
     def on_body(self, data: bytes) -> None:

@@ -38,5 +38,4 @@ class HttpxErrors:
 
 
 CONNECT_ERRORS = HttpxErrors(httpx.ConnectTimeout, httpx.ConnectError)
-WRITE_ERRORS = HttpxErrors(httpx.WriteTimeout, httpx.WriteError)
 READ_ERRORS = HttpxErrors(httpx.ReadTimeout, httpx.ReadError)

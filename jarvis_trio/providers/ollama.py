@@ -1,11 +1,10 @@
 """Ollama by its native API: its OpenAI route hides errors in the middle of an answer."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from functools import partial
 
 from jarvis_trio.errors import UpstreamError
 from jarvis_trio.events import ChatRequest, Model
-from jarvis_trio.providers.upstream import Upstream, UpstreamAnswer, default_of
+from jarvis_trio.providers.upstream import Chat, Upstream, UpstreamAnswer, default_of
 from jarvis_trio.wire.ollama import ChatDecoder, decode_models, encode_chat
 
 
@@ -18,14 +17,14 @@ class OllamaProvider:
         self.run = self._upstream.run
         self.default_model: str | None = None
 
-    @asynccontextmanager
-    async def chat(self, request: ChatRequest) -> AsyncIterator[UpstreamAnswer]:
+    def chat(self, request: ChatRequest) -> Chat:
         """Ask for an answer; see :class:`jarvis_trio.providers.base.Provider`."""
+        return Chat(partial(self._ask, request))
+
+    async def _ask(self, request: ChatRequest) -> UpstreamAnswer:
         model = request.model or self.default_model or await self._first_model()
-        async with self._upstream.stream(
-            "api/chat", encode_chat(request, model), ChatDecoder(), model=model
-        ) as answer:
-            yield answer
+        content = encode_chat(request, model)
+        return await self._upstream.ask("api/chat", content, ChatDecoder(), model=model)
 
     async def models(self) -> list[Model]:
         """List the models that have been pulled, the last pulled first."""

@@ -1,14 +1,14 @@
 """Whatever speaks OpenAI's format: llama.cpp, vLLM, LM Studio, hosted models."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
+from functools import partial
 
 import trio
 from msgspec.structs import replace
 
 from jarvis_trio.errors import JarvisError
 from jarvis_trio.events import ChatRequest, Model
-from jarvis_trio.providers.upstream import Upstream, UpstreamAnswer, default_of
+from jarvis_trio.providers.upstream import Chat, Upstream, UpstreamAnswer, default_of
 from jarvis_trio.wire.openai.upstream import ChatDecoder, decode_models, encode_chat_request
 
 LLAMA_CPP = "llamacpp"
@@ -28,9 +28,11 @@ class OpenAICompatibleProvider:
         self.default_model: str | None = None
         self._is_llama_cpp: bool | None = None
 
-    @asynccontextmanager
-    async def chat(self, request: ChatRequest) -> AsyncIterator[UpstreamAnswer]:
+    def chat(self, request: ChatRequest) -> Chat:
         """Ask for an answer; see :class:`jarvis_trio.providers.base.Provider`."""
+        return Chat(partial(self._ask, request))
+
+    async def _ask(self, request: ChatRequest) -> UpstreamAnswer:
         if self._is_llama_cpp is None:
             await self._get_to_know()
         # Many servers do not mind a request without a model; the others say so.
@@ -40,10 +42,7 @@ class OpenAICompatibleProvider:
             # with progress reports it writes during prefill, and a cancel frees it in a second.
             request = replace(request, extra={**request.extra, "return_progress": True})
         content = encode_chat_request(request, model)
-        async with self._upstream.stream(
-            "chat/completions", content, ChatDecoder(), model=model
-        ) as answer:
-            yield answer
+        return await self._upstream.ask("chat/completions", content, ChatDecoder(), model=model)
 
     async def _get_to_know(self) -> None:
         """List the models once, if that can be had quickly; the chat itself says what is wrong."""

@@ -6,8 +6,8 @@ Here httpx's errors and HTTP's statuses become our errors, and nowhere else.
 
 import errno
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import httpx
 import trio
@@ -28,7 +28,7 @@ from jarvis_trio.errors import (
 )
 from jarvis_trio.events import Delta, Model
 from jarvis_trio.providers.gathering import Gathering
-from jarvis_trio.providers.http import TrioTransport
+from jarvis_trio.providers.http import HttpClient
 from jarvis_trio.providers.http_body import ResponseBody
 from jarvis_trio.providers.http_errors import UnreadableError
 from jarvis_trio.wire.decoding import DeltaDecoder
@@ -44,7 +44,12 @@ REASON_SECONDS = 0.5
 
 
 class UpstreamAnswer:
-    """One accepted answer: the body of a response, decoded as it arrives."""
+    """One accepted answer: the body of a response, decoded as it arrives.
+
+    *Resources:* ``close()`` closes the connection at once.
+    """
+
+    __slots__ = ("_body", "_decoder", "_upstream")
 
     def __init__(self, upstream: "Upstream", body: ResponseBody, decoder: DeltaDecoder) -> None:
         self._upstream = upstream
@@ -73,6 +78,10 @@ class UpstreamAnswer:
         else:
             await self._body.gather(seconds)
 
+    def close(self) -> None:
+        """Close the connection."""
+        self._body.close()
+
     async def _receive_once(self) -> list[Delta]:
         """Decode one read. A fault of the format stays in the decoder until the next call."""
         try:
@@ -82,6 +91,24 @@ class UpstreamAnswer:
         except httpx.HTTPError as error:
             raise self._upstream.transport_error(error) from error
         return self._decoder.feed(data) if data else self._decoder.finish()
+
+
+class Chat:
+    """``async with`` asks on entering, and closes the answer on leaving."""
+
+    __slots__ = ("_answer", "_ask")
+
+    _answer: UpstreamAnswer
+
+    def __init__(self, ask: Callable[[], Awaitable[UpstreamAnswer]]) -> None:
+        self._ask = ask
+
+    async def __aenter__(self) -> UpstreamAnswer:
+        self._answer = await self._ask()
+        return self._answer
+
+    async def __aexit__(self, *_: object) -> None:
+        self._answer.close()
 
 
 class Upstream:
@@ -98,38 +125,29 @@ class Upstream:
             raise ConfigError("JARVIS_UPSTREAM_KEY holds characters that no header can carry")
         self.name = f"{kind} at {url.netloc.decode()}"
         self._key = key
-        self._url = url
-        self._urls: dict[str, httpx.URL] = {}
-        self._headers = {"Accept-Encoding": "identity", "User-Agent": "jarvis_trio"}
+        headers = {"Accept-Encoding": "identity", "User-Agent": "jarvis_trio"}
         if authorization := _authorization(url, key):
-            self._headers["Authorization"] = authorization
-        # How long an answer may take is the engine's to say.
-        timeout = httpx.Timeout(None, connect=connect_timeout_seconds)
-        self._extensions = {"timeout": timeout.as_dict()}
+            headers["Authorization"] = authorization
         gathering = Gathering()
         self.run = gathering.run
-        # Without httpx's client round it: all that would do here is to be told not to. Redirects,
-        # cookies, proxies and logins are not for a model server.
-        self._transport = TrioTransport(is_secure=url.scheme == "https", gathering=gathering)
+        # How long an answer may take is the engine's to say. Redirects, cookies, proxies and logins
+        # are not for a model server.
+        self._client = HttpClient(url, headers, connect_timeout_seconds, gathering=gathering)
 
-    @asynccontextmanager
-    async def stream(
+    async def ask(
         self, path: str, content: bytes, decoder: DeltaDecoder, *, model: str | None
-    ) -> AsyncIterator[UpstreamAnswer]:
-        """Post a request and read its answer; entering waits for the upstream's 200.
+    ) -> UpstreamAnswer:
+        """Post a request, wait for the upstream's 200, and return the answer that it begins.
 
-        Resources: leaving closes the connection at once. Errors: UpstreamError and its kinds,
+        *Resources:* the caller must close it. *Errors:* UpstreamError and its kinds,
         ModelNotFoundError.
         """
-        body = await self._send(self._request("POST", path, content), model)
-        try:
-            yield UpstreamAnswer(self, body, decoder)
-        finally:
-            body.close()
+        body = await self._accepted(self._client.post(path, content), path, model)
+        return UpstreamAnswer(self, body, decoder)
 
     async def models(self, path: str, decode: Callable[[bytes], list[Model]]) -> list[Model]:
         """Return the models listed at ``path``. *Errors:* UpstreamError."""
-        body = await self._send(self._request("GET", path), None)
+        body = await self._accepted(self._client.get(path), path, None)
         try:
             return decode(await body.read_whole())
         except httpx.HTTPError as error:
@@ -137,27 +155,16 @@ class Upstream:
         except WireError as error:
             raise self.fault(error) from error
 
-    def _request(self, method: str, path: str, content: bytes | None = None) -> httpx.Request:
-        url = self._urls.get(path)
-        if url is None:
-            base = self._url.raw_path.rstrip(b"/")
-            url = self._urls[path] = self._url.copy_with(raw_path=base + b"/" + path.encode())
-        headers = self._headers
-        if content is not None:
-            headers = headers | {"Content-Type": "application/json"}
-        return httpx.Request(
-            method, url, headers=headers, content=content, extensions=self._extensions
-        )
-
-    async def _send(self, request: httpx.Request, model: str | None) -> ResponseBody:
-        """Send, and return the body of a 200; any other status is an error with its reason."""
+    async def _accepted(
+        self, asked: Awaitable[ResponseBody], path: str, model: str | None
+    ) -> ResponseBody:
+        """Wait for the body of a 200; any other status is an error with its reason."""
         try:
-            response = await self._transport.handle_async_request(request)
+            body = await asked
         except httpx.HTTPError as error:
             raise self.transport_error(error) from error
-        body: ResponseBody = response.extensions["body"]
-        oddity = _oddity(response.headers)
-        if response.status_code == 200 and oddity is None:
+        oddity = _oddity(body)
+        if body.status == 200 and oddity is None:
             return body
         said = ""
         try:
@@ -166,9 +173,9 @@ class Upstream:
                     said = decode_error(await body.read_whole())
         finally:
             body.close()
-        if response.status_code == 200:
+        if body.status == 200:
             raise UpstreamError(f"{self.name} answered with {oddity}")
-        raise self._refusal(response, self._without_key(said), model)
+        raise self._refusal(body, self._without_key(said), path, model)
 
     def fault(self, error: JarvisError) -> JarvisError:
         """Return a decoder's error as one that names this upstream."""
@@ -202,11 +209,11 @@ class Upstream:
                 return UpstreamError(f"{self.name} failed: {error}")
 
     def _refusal(  # noqa: PLR0911 - one return per status is the table it is
-        self, response: httpx.Response, said: str, model: str | None
+        self, body: ResponseBody, said: str, path: str, model: str | None
     ) -> JarvisError:
         """Return what a status other than 200 means for our client."""
-        status = response.status_code
-        retry_after = _seconds(response.headers.get("retry-after"))
+        status = body.status
+        retry_after = _seconds(body.header(b"retry-after"))
         match status:
             case 401 | 403:
                 return UpstreamError(
@@ -216,7 +223,7 @@ class Upstream:
                 return ModelNotFoundError(f"{self.name} has no model {model!r}", param="model")
             case 404:
                 return UpstreamError(
-                    f"{self.name} has no {response.request.url.path}; is JARVIS_UPSTREAM right?"
+                    f"{self.name} has no {self._client.url(path).path}; is JARVIS_UPSTREAM right?"
                 )
             case 429:
                 return UpstreamRateLimitError(
@@ -264,11 +271,11 @@ def _is_out_of_descriptors(error: BaseException | None) -> bool:
     return False
 
 
-def _oddity(headers: httpx.Headers) -> str | None:
+def _oddity(body: ResponseBody) -> str | None:
     """Return what a body is that is none of a model server's, for all that we asked for."""
-    if headers.get("content-encoding", "").lower() not in {"", "identity"}:
+    if body.header(b"content-encoding").lower() not in {b"", b"identity"}:
         return "compressed data, which we did not ask for"
-    if headers.get("content-type", "").lower().startswith("text/html"):
+    if body.header(b"content-type").lower().startswith(b"text/html"):
         return "a web page; is JARVIS_UPSTREAM right?"
     return None
 
@@ -283,8 +290,8 @@ def _authorization(url: httpx.URL, key: str | None) -> str | None:
     return f"Basic {b64encode(login).decode()}"
 
 
-def _seconds(text: str | None) -> float | None:
+def _seconds(text: bytes) -> float | None:
     """Read a Retry-After in seconds; a date or nonsense is as good as none."""
-    if text is None or not text.isdecimal() or len(text) > MAX_RETRY_AFTER_DIGITS:
+    if not text.isdigit() or len(text) > MAX_RETRY_AFTER_DIGITS:
         return None
     return float(text)

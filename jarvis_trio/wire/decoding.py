@@ -74,7 +74,7 @@ class FramedDecoder(ABC, Generic[Piece]):
         try:
             pieces = self._framing.feed(data)
         except WireError as error:
-            self.error = error
+            self.error = error.with_traceback(None)  # its frames hold us
             return deltas
         for piece in pieces:
             self._read(piece, deltas)

@@ -14,7 +14,7 @@ import trustme
 from trio.testing import wait_all_tasks_blocked
 
 from jarvis_trio.providers.gathering import GRID_SECONDS, MUCH_BYTES, Gatherer, Gathering
-from jarvis_trio.providers.http import TrioTransport
+from jarvis_trio.providers.http import HttpClient
 from jarvis_trio.providers.http_body import ResponseBody
 from tests.providers.raw_server import Handler, RawPeer, raw_server
 
@@ -41,13 +41,13 @@ class Transports:
     async def body_of(self, handler: Handler) -> AsyncIterator[ResponseBody]:
         """Ask ``handler`` for an answer, and gather while it comes."""
         gathering = Gathering()
-        transport = TrioTransport(self.client, gathering=gathering)
         with trio.fail_after(TEST_ENDS_WITHIN_SECONDS):
             async with raw_server(handler, self.server) as server, trio.open_nursery() as nursery:
                 nursery.start_soon(gathering.run)  # noqa: ASYNC113 - the next line waits
                 await wait_all_tasks_blocked()
-                response = await transport.handle_async_request(httpx.Request("GET", server.url))
-                body: ResponseBody = response.extensions["body"]
+                url = httpx.URL(server.url)
+                client = HttpClient(url, {}, 1, ssl_context=self.client, gathering=gathering)
+                body = await client.get("")
                 try:
                     await wait_all_tasks_blocked()
                     yield body
@@ -199,6 +199,15 @@ class TestReceivingNowait:
             await server.send(b"one", b"two")
             assert body.receive_nowait() == b"onetwo"
             assert body.receive_nowait() == b""
+
+    async def test_over_tls_nothing_can_be_had_at_once_and_nothing_is_lost(
+        self, authority: trustme.CA
+    ) -> None:
+        server = Server()
+        async with Transports(authority).body_of(server) as body:
+            await server.send(b"one")
+            assert body.receive_nowait() == b""
+            assert await body.receive() == b"one"
 
     async def test_a_window_that_is_cancelled_has_taken_nothing(self) -> None:
         server = Server()

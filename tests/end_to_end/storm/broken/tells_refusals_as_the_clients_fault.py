@@ -1,8 +1,7 @@
 """Whatever status the model server refuses with, the client is told to change its request."""
 
-import httpx
-
 from jarvis_trio.errors import JarvisError, UpstreamRejectedError
+from jarvis_trio.providers.http_body import ResponseBody
 from jarvis_trio.providers.upstream import Upstream
 
 
@@ -10,5 +9,7 @@ def break_it() -> None:
     Upstream._refusal = _reject  # type: ignore[method-assign]
 
 
-def _reject(self: Upstream, response: httpx.Response, said: str, model: str | None) -> JarvisError:
+def _reject(
+    self: Upstream, body: ResponseBody, said: str, path: str, model: str | None
+) -> JarvisError:
     return UpstreamRejectedError("the model server rejected the request", said=said)
