@@ -9,10 +9,11 @@ import pytest
 from tests.benchmarks.bench.accounting import Memory
 from tests.benchmarks.bench.answer import answer_of
 from tests.benchmarks.bench.arithmetic import kept_up, percentile, remarks
-from tests.benchmarks.bench.figures import Figure, Summary, summarise
+from tests.benchmarks.bench.figure import Figure
+from tests.benchmarks.bench.figures import Summary, summarise
 from tests.benchmarks.bench.page import write_page
 from tests.benchmarks.bench.picture import draw
-from tests.benchmarks.bench.record import Departure, Lateness, Load, Round, Stream, Supersede
+from tests.benchmarks.bench.record import Departure, FirstText, Lateness, Load, Round, Stream
 from tests.benchmarks.bench.targets import targets
 from tests.benchmarks.bench.tokens import ROLE, TOKENS, Asked, asked, end
 from tests.benchmarks.peer import OURS
@@ -172,7 +173,7 @@ def test_a_target_says_whether_it_was_met_and_by_how_much_it_was_missed() -> Non
 def test_departures_and_superseding_are_told_beyond_what_the_model_server_took() -> None:
     name, found = measured(OURS, 1, load(30))
     found.departures_busy = [Departure(5 * MS, 6 * MS), Departure(9 * MS, 0)]
-    found.supersedes = [Supersede(100 * MS, 155 * MS, 102 * MS, 152 * MS)]
+    found.supersedes = [FirstText(100 * MS, 155 * MS, 102 * MS, 152 * MS)]
     (server,) = told_of((name, found)).servers
     assert server.cancel_idle_p50_ms is None
     assert server.cancel_busy_p50_ms == Figure({1: 1})
