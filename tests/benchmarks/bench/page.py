@@ -30,8 +30,8 @@ nothing of prompts, sessions, or a model server's errors.
 
 STATED = """\
 Each server is one process, but for nginx (2 workers) and where two are named. Each logs as it does
-unless told otherwise, to a file: one line per request or a few, none per token; nginx's access log
-is off.
+unless told otherwise, to a file: a few lines per request at most, none per token. nginx's access
+log is off.
 """
 
 DEFINITIONS = """\

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct, field
@@ -64,6 +65,7 @@ TINY = Plan(
 )
 """For correctness only: its numbers mean nothing."""
 
+T = TypeVar("T")
 Step = Callable[[Peer, Round], str]
 
 
@@ -76,13 +78,16 @@ def measure(peers: Sequence[Peer], plan: Plan, folder: Path) -> None:
     versions = {peer.name: _prepared(peer) for peer in peers}
     for number in range(1, plan.rounds + 1):
         found = [(peer, _begin(run, number, peer, versions[peer.name])) for peer in peers]
-        # Who comes first, and finds the machine as the last one left it, differs by the round.
-        in_turn = found if number % 2 else found[::-1]
         for name, step in steps(plan):
-            for peer, of_peer in in_turn:
+            for peer, of_peer in in_turn(found, number):
                 if of_peer.missing is None:
                     _take(name, step, peer, of_peer)
                 _keep(folder, peer, of_peer)
+
+
+def in_turn(servers: Sequence[T], number: int) -> Sequence[T]:
+    """Return them in the order of a round: nobody always finds what the same other left behind."""
+    return servers if number % 2 else servers[::-1]
 
 
 def kept(peers: Sequence[Peer], folder: Path) -> list[tuple[str, Round]]:
