@@ -184,7 +184,8 @@ def supersedes(arena: Arena, count: int) -> tuple[list[FirstText], list[FirstTex
         if not arena.client.run(partial(_is_alone, arena), ANSWER_SECONDS):
             raise NotHereError(f"{len(arena.client.live)} answers of one session are live")
         pairs.append((fresh, superseding))
-        _leave(arena, superseding)
+        if not _leave(arena, superseding).closed_ns:
+            raise NotHereError("an answer whose client has left goes on")
     seen = arena.upstream.told().records
     fresh_ones, superseding_ones = (
         [_as_told(reading, seen[reading.asked.marker]) for reading in readings]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from tests.benchmarks.bench.figure import Figure
 from tests.benchmarks.bench.figures import EventFigures, LoadFigures, ServerFigures, Summary
 from tests.benchmarks.bench.tables import KEPT_UP, pair, streams, told
-from tests.benchmarks.markdown import escaped, row, table
+from tests.benchmarks.markdown import row, table
 from tests.benchmarks.peer import OURS
 from tests.benchmarks.servers import OURS_TWICE, OURS_WITH_DEBUG
 
@@ -78,7 +78,6 @@ def _beside(ours: ServerFigures, events: EventFigures, debug: LoadFigures) -> It
             f"{told(debug.cpu_us)} µs, {told(debug.cpu_us.over(plain.cpu_us))} times what it takes "
             "without."
         )
-    yield from (f"That one, {escaped(remark)}." for remark in debug.remarks)
 
 
 def _percent(events: EventFigures, read_us: Figure) -> Figure | None:
