@@ -79,6 +79,15 @@ def test_the_client_knows_how_late_it_is_with_what_it_had_planned() -> None:
         assert 30_000 <= late_us <= (done[0] - due) // 1000
 
 
+def test_the_client_is_done_when_what_it_had_planned_was_the_last() -> None:
+    with Client(free_port(), None) as client:
+        done: list[int] = []
+        client.plan(time.monotonic_ns(), lambda: done.append(1))
+        begun = time.monotonic()
+        assert client.run(lambda: done, 60)
+        assert time.monotonic() - begun < 30
+
+
 def test_every_other_round_has_the_servers_in_reverse() -> None:
     assert [in_turn("abc", number) for number in (1, 2, 3)] == ["abc", "cba", "abc"]
 

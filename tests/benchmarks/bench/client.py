@@ -110,10 +110,11 @@ class Client:
             at = now()
             if at >= deadline:
                 return False
-            while self._plan and self._plan[0][0] <= at:
+            if self._plan and self._plan[0][0] <= at:
                 due, action = self._plan.popleft()
-                self.late_us.append((now() - due) // 1000)
+                self.late_us.append((at - due) // 1000)
                 action()
+                continue
             until = min(deadline, self._plan[0][0]) if self._plan else deadline
             ready = self._epoll.poll(max(until - now(), 0) / 1e9)
             woken = now()
