@@ -66,6 +66,8 @@ class Peer(Struct, frozen=True):
     ``prepare`` installs it, if need be, and returns its versions; ``command`` writes its
     configuration and returns what starts it. ``is_behind_sim`` is False for a model server.
     ``can_be_told_to_go`` is False where the process is not the peer's own program.
+    ``ready`` is what each of its ``processes`` prints once it accepts: a port that they share
+    answers as soon as the first of them does. Empty: it is up when it answers.
     """
 
     name: str
@@ -75,11 +77,15 @@ class Peer(Struct, frozen=True):
     key: str | None = None
     is_behind_sim: bool = True
     can_be_told_to_go: bool = True
+    ready: str = ""
+    processes: int = 1
 
 
 @contextmanager
 def running(peer: Peer, setting: Setting) -> Iterator[tuple[int, Command]]:
     """Run it until the block ends; yields its process once it lists its models.
+
+    Of several processes, each has said that it accepts.
 
     *Errors:* NotHereError when it does not come up, with the end of what it printed.
     """
@@ -113,8 +119,12 @@ def _console(folder: Path) -> Path:
 
 def not_up(folder: Path) -> NotHereError:
     """Return the error of a server that does not come up, with the end of what it printed."""
-    printed = _console(folder).read_text("utf-8", "replace")[-1000:]
-    return NotHereError(f"it did not come up: {printed}")
+    return NotHereError(f"it did not come up: {printed(folder)[-1000:]}")
+
+
+def printed(folder: Path) -> str:
+    """Return what a server that was started in this folder has printed so far."""
+    return _console(folder).read_text("utf-8", "replace")
 
 
 def _environment(variables: Mapping[str, str]) -> dict[str, str]:
@@ -134,10 +144,17 @@ def _wait_until_up(process: subprocess.Popen[bytes], peer: Peer, setting: Settin
     headers = {"authorization": f"Bearer {peer.key}"} if peer.key else {}
     while process.poll() is None and time.monotonic() < deadline:
         with suppress(httpx.TransportError):
-            if httpx.get(url, headers=headers, timeout=5, trust_env=False).status_code == 200:
+            answer = httpx.get(url, headers=headers, timeout=5, trust_env=False)
+            if answer.status_code == 200 and _all_are_ready(peer, setting.folder):
                 return
         time.sleep(0.1)
     raise not_up(setting.folder)
+
+
+def _all_are_ready(peer: Peer, folder: Path) -> bool:
+    if not peer.ready:
+        return True
+    return printed(folder).count(peer.ready) >= peer.processes
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

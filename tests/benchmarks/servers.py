@@ -2,6 +2,7 @@
 
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from tests.benchmarks.peer import FOLDER, OURS, ROOT, Command, NotHereError, Peer, Setting
 
 GRACE_SECONDS = 5
+OUR_KEY = "devkey"
 
 LLAMA_CPP_LAYERS = 26
 LLAMA_CPP_TOKENS = 200
@@ -97,6 +99,18 @@ def _ours(setting: Setting) -> Command:
     return Command([*words, "--upstream", f"openai:{setting.sim_url}/v1"], variables)
 
 
+def _ours_twice(setting: Setting) -> Command:
+    one = _ours(setting)
+    line = shlex.join([*one.words, "--reuse-port"])
+    both = f'{line} & one=$!; {line} & two=$!; trap "kill $one $two" TERM; wait; wait'
+    return Command(["sh", "-c", both], one.variables)
+
+
+def _ours_with_debug(setting: Setting) -> Command:
+    plain = _ours(setting)
+    return Command(plain.words, {**plain.variables, "JARVIS_LOG_LEVEL": "debug"})
+
+
 def _starlette(setting: Setting) -> Command:
     python = _python(FOLDER / "starlette")
     words = [str(python), "-m", "uvicorn", "starlette_gateway:app", "--port", str(setting.port)]
@@ -168,13 +182,31 @@ def hypercorn_floor(name: str, application: str, what: str) -> Peer:
     return Peer(name, told, _our_version, command, is_behind_sim=False)
 
 
+OURS_TWICE = Peer(
+    f"{OURS} x2",
+    "two processes of this project that share a port (`--reuse-port`, SO_REUSEPORT)",
+    _our_version,
+    _ours_twice,
+    key=OUR_KEY,
+    ready="jarvis_trio ready on ",
+    processes=2,
+)
+OURS_WITH_DEBUG = Peer(
+    f"{OURS} debug",
+    "this project, telling its log every event of every frame (`JARVIS_LOG_LEVEL=debug`)",
+    _our_version,
+    _ours_with_debug,
+    key=OUR_KEY,
+)
+"""Ours in other ways: for what it costs, not for the storm."""
+
 PEERS = [
     Peer(
         OURS,
         "this project, with its own settings",
         _our_version,
         _ours,
-        key="devkey",
+        key=OUR_KEY,
     ),
     Peer(
         "Starlette",
@@ -194,7 +226,8 @@ PEERS = [
     ),
     Peer(
         "nginx",
-        "nginx as a plain reverse proxy, `proxy_buffering off`; SIGTERM is handed to it as SIGQUIT",
+        "nginx as a plain reverse proxy, 2 workers, `proxy_buffering off`, no access log; SIGTERM "
+        "is handed to it as SIGQUIT",
         _nginx_version,
         _nginx,
     ),

@@ -12,7 +12,7 @@ from tests.benchmarks.bench.figures import Summary
 from tests.benchmarks.bench.record import Round
 from tests.benchmarks.peer import OURS, ROOT
 
-BENCH_ENDS_WITHIN_SECONDS = 90
+BENCH_ENDS_WITHIN_SECONDS = 110
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +50,29 @@ def test_every_answer_of_a_tiny_run_is_whole_and_in_its_file(folder: Path) -> No
     departures = [*kept.departures_idle, *kept.departures_busy]
     assert len(departures) == 6
     assert all(gone.left_ns < gone.closed_ns for gone in departures)
-    assert len(kept.supersedes) == 3
+    asked = [
+        each.sent_ns for pair in zip(kept.fresh, kept.supersedes, strict=True) for each in pair
+    ]
+    assert len(asked) == 6
+    assert asked == sorted(asked)
+    assert kept.debug_lines > kept.debug_frames > 0
+    assert min(*kept.debug_call_ns, *kept.absent_subscriber_ns) > 0
     assert len(kept.cold_starts_ms) == len(kept.imports_ms) == 1
+
+
+def test_two_processes_have_both_done_something_and_their_page_tells_how_they_started(
+    folder: Path,
+) -> None:
+    file = folder / "bench" / "jarvis-trio-x2.1.json"
+    kept = msgspec.json.decode(file.read_bytes(), type=Round)
+    assert kept.skipped == []
+    (load,) = kept.loads
+    assert [(stream.tokens, stream.fault) for stream in load.streams] == [(10, None)] * 3
+    first, second, shell = load.processes_cpu_ns
+    assert first >= second > shell >= 0
+    assert load.cpu_ns == first + second + shell
+    assert kept.command.count("--reuse-port") == 2
+    assert kept.command in (folder / "performance.md").read_text("utf-8")
 
 
 def test_the_floor_makes_the_same_tokens(folder: Path) -> None:

@@ -1,24 +1,20 @@
 """What the benchmark computes, and what it says of it."""
 
-from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
-import msgspec
 import pytest
 
-from tests.benchmarks.bench.accounting import Memory
 from tests.benchmarks.bench.answer import answer_of
 from tests.benchmarks.bench.arithmetic import kept_up, percentile, remarks
-from tests.benchmarks.bench.figures import Figure, Summary, summarise
+from tests.benchmarks.bench.figure import Figure
 from tests.benchmarks.bench.page import write_page
 from tests.benchmarks.bench.picture import draw
-from tests.benchmarks.bench.record import Departure, Lateness, Load, Round, Stream, Supersede
+from tests.benchmarks.bench.record import Departure, FirstText, Lateness
 from tests.benchmarks.bench.targets import targets
 from tests.benchmarks.bench.tokens import ROLE, TOKENS, Asked, asked, end
+from tests.benchmarks.measured import MS, load, measured, stream, told_of
 from tests.benchmarks.peer import OURS
 
-MS = 1_000_000
-AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 ASKED = Asked("m1", 3, 0)
 
@@ -26,46 +22,6 @@ ASKED = Asked("m1", 3, 0)
 def chunked(*events: bytes) -> bytes:
     chunks = [b"%x\r\n%s\r\n" % (len(event), event) for event in events]
     return b"".join([HEAD, *chunks, b"0\r\n\r\n"])
-
-
-def stream(fault: str | None = None, late_ms: int = 0) -> Stream:
-    """A stream whose model server took 50 ms, and the server 2 ms more."""
-    return Stream(
-        sent_ns=100 * MS,
-        first_text_ns=152 * MS + late_ms * MS,
-        reads=[(52_000, 1), (127_000, 4), (232_000 + 1000 * late_ms, 5)],
-        fault=fault,
-        arrived_ns=101 * MS,
-        upstream_first_ns=151 * MS,
-        upstream_last_ns=250 * MS,
-    )
-
-
-def load(cost_us: float, *streams: Stream, size: int = 100) -> Load:
-    told = list(streams) or [stream()]
-    return Load(
-        streams_wanted=size,
-        tokens_each=10,
-        seconds=5,
-        cpu_ns=int(cost_us * 1000) * 10 * len(told),
-        machine_busy_ns=int(cost_us * 1000) * 10 * len(told) + 2000 * MS,
-        memory_before=Memory(1024 * 1000, 0),
-        memory_amid=Memory(1024 * 1800, 0),
-        open_amid=10,
-        lateness=Lateness(1000, 1000, 1000, 1000, 1000 * MS, 1000 * MS),
-        streams=told,
-    )
-
-
-def measured(server: str, number: int, *loads: Load) -> tuple[str, Round]:
-    found = Round("one", number, server, "a server", AT, "Linux", "one 1.0", "serve it")
-    found.loads = list(loads)
-    return f"{server}.{number}.json", found
-
-
-def told_of(*rounds: tuple[str, Round]) -> Summary:
-    summary = summarise(rounds)
-    return msgspec.json.decode(msgspec.json.encode(summary), type=Summary)
 
 
 def test_tokens_are_counted_wherever_the_reads_are_cut() -> None:
@@ -172,7 +128,7 @@ def test_a_target_says_whether_it_was_met_and_by_how_much_it_was_missed() -> Non
 def test_departures_and_superseding_are_told_beyond_what_the_model_server_took() -> None:
     name, found = measured(OURS, 1, load(30))
     found.departures_busy = [Departure(5 * MS, 6 * MS), Departure(9 * MS, 0)]
-    found.supersedes = [Supersede(100 * MS, 155 * MS, 102 * MS, 152 * MS)]
+    found.supersedes = [FirstText(100 * MS, 155 * MS, 102 * MS, 152 * MS)]
     (server,) = told_of((name, found)).servers
     assert server.cancel_idle_p50_ms is None
     assert server.cancel_busy_p50_ms == Figure({1: 1})

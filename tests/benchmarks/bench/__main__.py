@@ -13,8 +13,9 @@ from tests.benchmarks.bench.page import write_page
 from tests.benchmarks.bench.picture import draw
 from tests.benchmarks.bench.rounds import TINY, Plan, kept, measure
 from tests.benchmarks.peer import FOLDER, OURS, ROOT
+from tests.benchmarks.servers import OURS_TWICE, OURS_WITH_DEBUG
 
-TINY_CONTENDERS = [OURS, "floor-4"]
+TINY_CONTENDERS = [OURS, OURS_TWICE.name, OURS_WITH_DEBUG.name, "floor-4"]
 """Those that need nothing installed."""
 
 

@@ -27,17 +27,22 @@ def tree(pid: int) -> list[int]:
     return found
 
 
-def cpu_ns(pid: int) -> int:
-    """Return what a tree has used, in user and system time, to the nanosecond.
+def cpu_ns(pid: int) -> dict[int, int]:
+    """Return what each process of a tree has used, in user and system time, to the nanosecond.
 
     It is the processes' own CPU clocks (clock_getcpuclockid), which the scheduler keeps;
     ``/proc/PID/stat`` has the same in hundredths of a second.
     """
-    total = 0
+    used = {}
     for each in tree(pid):
         with suppress(OSError):
-            total += time.clock_gettime_ns((~each << 3) | _CPUCLOCK_SCHED)
-    return total
+            used[each] = time.clock_gettime_ns((~each << 3) | _CPUCLOCK_SCHED)
+    return used
+
+
+def used_since(before: dict[int, int], now: dict[int, int]) -> list[int]:
+    """Return what each process that is there now has used since, the busiest first."""
+    return sorted((used - before.get(each, 0) for each, used in now.items()), reverse=True)
 
 
 def memory(pid: int) -> Memory:

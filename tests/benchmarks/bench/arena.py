@@ -15,15 +15,18 @@ from msgspec import Struct
 from tests.benchmarks.bench.client import Client
 from tests.benchmarks.bench.tokens import Asked
 from tests.benchmarks.peer import ROOT, NotHereError, Peer, Setting, running
-from tests.benchmarks.servers import PEERS, hypercorn_floor
+from tests.benchmarks.servers import OURS_TWICE, OURS_WITH_DEBUG, PEERS, hypercorn_floor
 from tests.end_to_end.processes import free_port, stop
 
 WARM_UP_PROMPTS = 5
+"""Of several processes, each gets some of so many times their number: the kernel deals them out."""
 ANSWER_SECONDS = 60
 """What a short answer may take: the first of all is slow where much is imported for it."""
 
 CONTENDERS = [
     *(peer for peer in PEERS if peer.is_behind_sim),
+    OURS_TWICE,
+    OURS_WITH_DEBUG,
     hypercorn_floor("floor", "single", "each token a write"),
     hypercorn_floor("floor-4", "fours", "four tokens a write"),
 ]
@@ -86,7 +89,7 @@ class Arena:
 
         *Errors:* NotHereError when the server does not answer a prompt.
         """
-        for _ in range(WARM_UP_PROMPTS):
+        for _ in range(WARM_UP_PROMPTS * self.peer.processes**2):
             self._be_answered()
 
     def _be_answered(self) -> None:

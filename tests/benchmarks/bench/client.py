@@ -68,6 +68,9 @@ class Client:
         self.held_us = array("l")
         """How long each wake-up took: what was ready may have waited for so long."""
 
+        self.late_us = array("l")
+        """How much later than planned each action was: held up, or waiting for a processor."""
+
     def __enter__(self) -> Self:
         return self
 
@@ -107,8 +110,11 @@ class Client:
             at = now()
             if at >= deadline:
                 return False
-            while self._plan and self._plan[0][0] <= at:
-                self._plan.popleft()[1]()
+            if self._plan and self._plan[0][0] <= at:
+                due, action = self._plan.popleft()
+                self.late_us.append((at - due) // 1000)
+                action()
+                continue
             until = min(deadline, self._plan[0][0]) if self._plan else deadline
             ready = self._epoll.poll(max(until - now(), 0) / 1e9)
             woken = now()

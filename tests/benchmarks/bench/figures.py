@@ -1,7 +1,6 @@
 """The numbers of the page, from what the rounds have kept: arithmetic only."""
 
 from collections.abc import Callable, Iterable, Sequence
-from statistics import median
 
 from msgspec import Struct
 
@@ -9,40 +8,20 @@ from tests.benchmarks.bench.arithmetic import (
     added_ttft_ms,
     begun,
     behind_ms,
+    client_late_us,
     closing_ms,
     gaps_ms,
     kept_up,
     percentile,
     remarks,
+    ttft_ms,
 )
-from tests.benchmarks.bench.record import Load, Round, Stream
+from tests.benchmarks.bench.figure import Figure
+from tests.benchmarks.bench.record import FirstText, Load, Round, Stream
+from tests.benchmarks.servers import OURS_WITH_DEBUG
 
-
-class Figure(Struct):
-    """One number, as each round found it."""
-
-    rounds: dict[int, float]
-
-    @property
-    def median(self) -> float:
-        """Return what is told."""
-        return median(self.rounds.values())
-
-    @property
-    def low(self) -> float:
-        """Return the least of all rounds."""
-        return min(self.rounds.values())
-
-    @property
-    def high(self) -> float:
-        """Return the most of all rounds."""
-        return max(self.rounds.values())
-
-    def over(self, other: "Figure") -> "Figure | None":
-        """Return how many times the other it is, round by round."""
-        both = self.rounds.keys() & other.rounds.keys()
-        ratios = {number: self.rounds[number] / other.rounds[number] for number in sorted(both)}
-        return Figure(ratios) if ratios else None
+IDLE_CORES = 0.005
+"""A process that used less, such as a shell that waits for others, is not told."""
 
 
 class LoadFigures(Struct):
@@ -60,7 +39,23 @@ class LoadFigures(Struct):
     behind_p99_ms: Figure | None
     rss_kb: Figure
     pss_kb: Figure
+    tokens_per_second: Figure
+    read_us: Figure | None
+    process_cores: list[Figure]
+    client_cores: Figure
+    upstream_cores: Figure
+    client_late_ms: Figure
+    upstream_late_ms: Figure
     remarks: list[str]
+
+
+class EventFigures(Struct):
+    """What debug events and subscribers cost that nobody wants."""
+
+    events: Figure
+    frames: Figure
+    debug_call_ns: Figure
+    absent_subscriber_ns: Figure
 
 
 class ServerFigures(Struct):
@@ -80,11 +75,16 @@ class ServerFigures(Struct):
     cancel_busy_p50_ms: Figure | None
     cancel_busy_p99_ms: Figure | None
     unclosed: int
+    fresh_p50_ms: Figure | None
+    fresh_p99_ms: Figure | None
     supersede_p50_ms: Figure | None
     supersede_p99_ms: Figure | None
+    supersede_later_p50_ms: Figure | None
+    supersede_later_p99_ms: Figure | None
     cold_start_ms: Figure | None
     import_ms: Figure | None
     bare_start_ms: Figure | None
+    events: EventFigures | None
 
     def load(self, streams: int) -> LoadFigures | None:
         """Return those of so many streams."""
@@ -106,9 +106,14 @@ class Summary(Struct):
         return next(named, None)
 
     @property
+    def compared(self) -> list[ServerFigures]:
+        """Return those that stand beside each other; what debugging costs is told by itself."""
+        return [server for server in self.servers if server.name != OURS_WITH_DEBUG.name]
+
+    @property
     def sizes(self) -> list[int]:
         """Return how many streams at once there were."""
-        return sorted({load.streams for server in self.servers for load in server.loads})
+        return sorted({load.streams for server in self.compared for load in server.loads})
 
 
 def summarise(rounds: Sequence[tuple[str, Round]]) -> Summary:
@@ -132,10 +137,6 @@ def _server(pairs: list[tuple[str, Round]]) -> ServerFigures:
     last = rounds[-1]
     sizes = sorted({load.streams_wanted for each in rounds for load in each.loads})
     idle, busy = _closings(rounds, "departures_idle"), _closings(rounds, "departures_busy")
-    superseding = {
-        each.round: [added_ttft_ms(superseding) for superseding in each.supersedes]
-        for each in rounds
-    }
     return ServerFigures(
         name=last.server,
         what=last.what,
@@ -155,11 +156,41 @@ def _server(pairs: list[tuple[str, Round]]) -> ServerFigures:
             for each in rounds
             for gone in (*each.departures_idle, *each.departures_busy)
         ),
-        supersede_p50_ms=_figure(superseding, 0.5),
-        supersede_p99_ms=_figure(superseding, 0.99),
+        fresh_p50_ms=_firsts(rounds, "fresh", added_ttft_ms, 0.5),
+        fresh_p99_ms=_firsts(rounds, "fresh", added_ttft_ms, 0.99),
+        supersede_p50_ms=_firsts(rounds, "supersedes", added_ttft_ms, 0.5),
+        supersede_p99_ms=_firsts(rounds, "supersedes", added_ttft_ms, 0.99),
+        supersede_later_p50_ms=_later(rounds, 0.5),
+        supersede_later_p99_ms=_later(rounds, 0.99),
         cold_start_ms=_figure({each.round: each.cold_starts_ms for each in rounds}, 0.5),
         import_ms=_figure({each.round: each.imports_ms for each in rounds}, 0.5),
         bare_start_ms=_figure({each.round: each.bare_starts_ms for each in rounds}, 0.5),
+        events=_events([each for each in rounds if each.debug_frames]),
+    )
+
+
+def _firsts(
+    rounds: list[Round], which: str, of: Callable[[FirstText], float], share: float
+) -> Figure | None:
+    return _figure({each.round: list(map(of, getattr(each, which))) for each in rounds}, share)
+
+
+def _later(rounds: list[Round], share: float) -> Figure | None:
+    fresh = _firsts(rounds, "fresh", ttft_ms, share)
+    superseding = _firsts(rounds, "supersedes", ttft_ms, share)
+    return superseding.minus(fresh) if superseding and fresh else None
+
+
+def _events(rounds: list[Round]) -> EventFigures | None:
+    call_ns = _figure({each.round: each.debug_call_ns for each in rounds}, 0.5)
+    absent_ns = _figure({each.round: each.absent_subscriber_ns for each in rounds}, 0.5)
+    if call_ns is None or absent_ns is None:
+        return None
+    return EventFigures(
+        events=Figure({each.round: each.debug_lines for each in rounds}),
+        frames=Figure({each.round: each.debug_frames for each in rounds}),
+        debug_call_ns=call_ns,
+        absent_subscriber_ns=absent_ns,
     )
 
 
@@ -183,6 +214,10 @@ def _load(size: int, rounds: list[Round]) -> LoadFigures:
 
     gaps = {n: [gap for s in load.streams for gap in gaps_ms(s)] for n, load in loads.items()}
     answers = [stream for load in loads.values() for stream in load.streams]
+
+    def each_load(of: Callable[[Load], float]) -> Figure:
+        return Figure({n: of(load) for n, load in loads.items()})
+
     return LoadFigures(
         streams=size,
         whole=sum(not stream.fault for stream in answers),
@@ -194,15 +229,51 @@ def _load(size: int, rounds: list[Round]) -> LoadFigures:
         gap_p50_ms=_figure(gaps, 0.5),
         gap_p99_ms=_figure(gaps, 0.99),
         behind_p99_ms=_figure({n: behind_ms(load) for n, load in loads.items()}, 0.99),
-        rss_kb=Figure({n: _memory_kb(load, "rss_bytes") for n, load in loads.items()}),
-        pss_kb=Figure({n: _memory_kb(load, "pss_bytes") for n, load in loads.items()}),
+        rss_kb=each_load(lambda load: _memory_kb(load, "rss_bytes")),
+        pss_kb=each_load(lambda load: _memory_kb(load, "pss_bytes")),
+        tokens_per_second=each_load(lambda load: _tokens(load) / load.seconds),
+        read_us=_figure({n: _read_us(load) for n, load in loads.items()}, 0.5),
+        process_cores=_process_cores(loads),
+        client_cores=each_load(lambda load: _cores(load.lateness.client_cpu_ns, load)),
+        upstream_cores=each_load(lambda load: _cores(load.lateness.upstream_cpu_ns, load)),
+        client_late_ms=each_load(lambda load: client_late_us(load.lateness) / 1000),
+        upstream_late_ms=each_load(lambda load: load.lateness.upstream_p99_us / 1000),
         remarks=[f"round {n}: {remark}" for n, load in loads.items() for remark in remarks(load)],
     )
 
 
 def _cpu_us(load: Load) -> list[float]:
-    tokens = sum(stream.tokens for stream in load.streams)
+    tokens = _tokens(load)
     return [load.cpu_ns / 1000 / tokens] if tokens else []
+
+
+def _read_us(load: Load) -> list[float]:
+    reads = sum(len(stream.reads) for stream in load.streams)
+    return [load.cpu_ns / 1000 / reads] if reads else []
+
+
+def _tokens(load: Load) -> int:
+    return sum(stream.tokens for stream in load.streams)
+
+
+def _cores(used_ns: int, load: Load) -> float:
+    return used_ns / 1e9 / load.seconds
+
+
+def _process_cores(loads: dict[int, Load]) -> list[Figure]:
+    """Return what each process used, the busiest first, without those that only wait."""
+    most = max(len(load.processes_cpu_ns) for load in loads.values())
+    figures = [
+        Figure(
+            {
+                n: _cores(load.processes_cpu_ns[place], load)
+                for n, load in loads.items()
+                if place < len(load.processes_cpu_ns)
+            }
+        )
+        for place in range(most)
+    ]
+    return [figure for figure in figures if figure.median >= IDLE_CORES]
 
 
 def _memory_kb(load: Load, which: str) -> float:

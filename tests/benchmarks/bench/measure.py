@@ -4,14 +4,16 @@ import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from msgspec import Struct
 
-from tests.benchmarks.bench.accounting import Memory, cpu_ns, machine_busy_ns, memory
+from tests.benchmarks.bench.accounting import Memory, cpu_ns, machine_busy_ns, memory, used_since
 from tests.benchmarks.bench.answer import answer_of
 from tests.benchmarks.bench.arena import ANSWER_SECONDS, Arena, Seen
+from tests.benchmarks.bench.arithmetic import percentile
 from tests.benchmarks.bench.client import Reading
-from tests.benchmarks.bench.record import Departure, Lateness, Load, Stream, Supersede
+from tests.benchmarks.bench.record import Departure, FirstText, Lateness, Load, Stream
 from tests.benchmarks.bench.tokens import TOKENS_PER_SECOND
 from tests.benchmarks.peer import NotHereError
 
@@ -30,7 +32,7 @@ PHASES_MS = [0, 31, 62, 18, 49, 5, 36, 67, 23, 54, 10, 41, 72]
 
 class _Clocks(Struct):
     at_ns: int
-    cpu_ns: int
+    cpu_ns: dict[int, int]
     upstream_ns: int
     client_ns: int
     machine_ns: int
@@ -53,19 +55,21 @@ def load(arena: Arena, streams: int, seconds: float) -> Load:
         client.plan(middle_ns, lambda: amid.append((memory(arena.pid), len(client.live))))
         client.run(lambda: not client.live and amid, LONGEST_SECONDS)
         last = _clocks(arena)
+    used = used_since(first.cpu_ns, last.cpu_ns)
     records = arena.upstream.told().records if arena.peer.is_behind_sim else {}
     told = [_stream(reading, records.get(reading.asked.marker)) for reading in readings]
     return Load(
         streams_wanted=streams,
         tokens_each=tokens,
         seconds=(last.at_ns - first.at_ns) / 1e9,
-        cpu_ns=last.cpu_ns - first.cpu_ns,
+        cpu_ns=sum(used),
         machine_busy_ns=last.machine_ns - first.machine_ns,
         memory_before=before,
         memory_amid=amid[0][0],
         open_amid=amid[0][1],
         lateness=_lateness(arena, first, last),
         streams=told,
+        processes_cpu_ns=used,
     )
 
 
@@ -85,7 +89,7 @@ def _clocks(arena: Arena) -> _Clocks:
     return _Clocks(
         at_ns=time.monotonic_ns(),
         cpu_ns=cpu_ns(arena.pid),
-        upstream_ns=cpu_ns(arena.upstream.pid),
+        upstream_ns=sum(cpu_ns(arena.upstream.pid).values()),
         client_ns=time.process_time_ns(),
         machine_ns=machine_busy_ns(),
     )
@@ -93,14 +97,15 @@ def _clocks(arena: Arena) -> _Clocks:
 
 def _lateness(arena: Arena, first: _Clocks, last: _Clocks) -> Lateness:
     told = arena.upstream.told()
-    held = sorted(arena.client.held_us)
+    client = arena.client
     return Lateness(
         upstream_p99_us=told.late_p99_us,
         upstream_max_us=told.late_max_us,
-        client_p99_us=held[len(held) * 99 // 100],
-        client_max_us=held[-1],
+        client_p99_us=int(percentile(client.held_us, 0.99) or 0),
+        client_max_us=max(client.held_us, default=0),
         upstream_cpu_ns=last.upstream_ns - first.upstream_ns,
         client_cpu_ns=last.client_ns - first.client_ns,
+        asked_p99_us=int(percentile(client.late_us, 0.99) or 0),
     )
 
 
@@ -150,31 +155,55 @@ def _depart(arena: Arena, phase_ms: int) -> Departure:
     if not client.run_until_text(reading, ANSWER_SECONDS):
         raise NotHereError("a stream had no text")
     client.pause(phase_ms / 1000)
-    left_ns = client.leave(reading)
+    return _leave(arena, reading)
+
+
+def _leave(arena: Arena, reading: Reading) -> Departure:
+    """Leave, and read on until the model server has seen it, if it does."""
+    left_ns = arena.client.leave(reading)
     deadline = time.monotonic() + CLOSED_SECONDS
     closed_ns = 0
     while not closed_ns and time.monotonic() < deadline:
-        client.pause(POLL_SECONDS)
+        arena.client.pause(POLL_SECONDS)
         closed_ns = arena.upstream.told().records[reading.asked.marker].closed_ns
     return Departure(left_ns, closed_ns)
 
 
-def supersedes(arena: Arena, count: int) -> list[Supersede]:
-    """Let each prompt of one session supersede the one before, while that is being answered."""
-    client = arena.client
-    asked: list[Reading] = []
-    for number in range(count + 1):
-        reading = client.ask(arena.asked(ENDLESS_TOKENS, FIRST_MS), session="bench")
-        if not client.run_until_text(reading, ANSWER_SECONDS):
-            raise NotHereError("a prompt that superseded had no text")
-        asked.append(reading)
-        client.pause(PHASES_MS[number % len(PHASES_MS)] / 1000)
-    if len(client.live) != 1:
-        raise NotHereError(f"{len(client.live)} answers of one session are live")
-    client.leave(asked[-1])
+def supersedes(arena: Arena, count: int) -> tuple[list[FirstText], list[FirstText]]:
+    """Ask a prompt that ends nothing, then one that supersedes it, again and again.
+
+    Returns what came of the ones and of the others. Each pair has a session of its own, and begins
+    when nothing is left of the pair before, so that the two differ in nothing else.
+    """
+    pairs = []
+    for number in range(count):
+        session = f"bench-{number}"
+        fresh = _first_text(arena, session)
+        arena.client.pause(PHASES_MS[number % len(PHASES_MS)] / 1000)
+        superseding = _first_text(arena, session)
+        if not arena.client.run(partial(_is_alone, arena), ANSWER_SECONDS):
+            raise NotHereError(f"{len(arena.client.live)} answers of one session are live")
+        pairs.append((fresh, superseding))
+        if not _leave(arena, superseding).closed_ns:
+            raise NotHereError("an answer whose client has left goes on")
     seen = arena.upstream.told().records
-    return [_supersede(reading, seen[reading.asked.marker]) for reading in asked[1:]]
+    fresh_ones, superseding_ones = (
+        [_as_told(reading, seen[reading.asked.marker]) for reading in readings]
+        for readings in zip(*pairs, strict=True)
+    )
+    return fresh_ones, superseding_ones
 
 
-def _supersede(reading: Reading, seen: Seen) -> Supersede:
-    return Supersede(reading.sent_ns, reading.first_text_ns, seen.arrived_ns, seen.first_ns)
+def _is_alone(arena: Arena) -> bool:
+    return len(arena.client.live) == 1
+
+
+def _first_text(arena: Arena, session: str) -> Reading:
+    reading = arena.client.ask(arena.asked(ENDLESS_TOKENS, FIRST_MS), session)
+    if not arena.client.run_until_text(reading, ANSWER_SECONDS):
+        raise NotHereError("a prompt had no text")
+    return reading
+
+
+def _as_told(reading: Reading, seen: Seen) -> FirstText:
+    return FirstText(reading.sent_ns, reading.first_text_ns, seen.arrived_ns, seen.first_ns)

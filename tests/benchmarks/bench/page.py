@@ -1,10 +1,12 @@
 """docs/performance.md, made from what a run has kept: nothing in it that was not measured."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-from tests.benchmarks.bench.figures import Figure, LoadFigures, ServerFigures, Summary
+from tests.benchmarks.bench.figures import LoadFigures, ServerFigures, Summary
+from tests.benchmarks.bench.tables import KEPT_UP, by_size, pair, streams, told
 from tests.benchmarks.bench.targets import Target, targets
+from tests.benchmarks.bench.variants import several_processes, unwanted_events
 from tests.benchmarks.markdown import escaped, row, table
 from tests.benchmarks.peer import OURS
 
@@ -17,7 +19,8 @@ INTRODUCTION = """\
 `make bench` installs each server below in an environment of its own, puts it before the same mock
 model server, lets the same client read from it, and writes this page. Each measurement has freshly
 started processes and is made of all servers in turn, then the next, and all of it again in the next
-round. Nothing here was written by hand, and nothing is told that was not measured.
+round, with the servers in reverse. No number here was written by hand, but for those of "Where the
+time goes", and nothing is told that was not measured.
 
 Every stream has 50 tokens per second, each a write of the model server's own of about 250 bytes;
 the streams begin within a second. A number is the median of the rounds, with the least and the most
@@ -25,7 +28,11 @@ of them in brackets. A gateway that costs little may do little: nginx here passe
 nothing of prompts, sessions, or a model server's errors.
 """
 
-KEPT_UP = {True: "", False: " †"}
+STATED = """\
+Each server is one process, but for nginx (2 workers) and where two are named. Each logs as it does
+unless told otherwise, to a file: a few lines per request at most, none per token. nginx's access
+log is off.
+"""
 
 DEFINITIONS = """\
 ## What the words mean
@@ -38,10 +45,16 @@ DEFINITIONS = """\
 - Pause: between two reads of one stream that bring text.
 - Behind: how much later a stream's last token comes than at the model server's own pace, counted
   from the prompt (p99 of the streams). More than a second is not keeping up.
-- Memory per stream: what the tree of processes has grown by in the middle of the run, by the
-  streams that are open then. RSS counts a page once per process, PSS a shared page once.
+- Memory per stream: what the tree of processes has in the middle of the run, less what it had when
+  it was idle and had answered a few prompts, by the streams that are open in between. A server that
+  has had as many streams before hardly grows: freed memory is used again, and not given back. RSS
+  counts a page once per process, PSS a shared page once.
 - Cancel: from the client's close() to the model server's seeing its own connection closed.
-- Supersede: from a new prompt in a session to its first text, less the model server's own TTFT.
+- Supersede: from a new prompt in a session whose last one is being answered to its first text, less
+  the model server's own TTFT. Not superseding: the same of the first prompt of a session. They are
+  asked in turn, of a server that does nothing else. "Later" is the difference of the percentiles of
+  the two, with the model server's own TTFT in both.
+  The p99 of these, and of cancelling, is of few, at most a hundred in a round: the slowest or next.
 - Cold start: from starting the process to the first text of the first prompt, asked until it comes.
 """
 
@@ -56,9 +69,11 @@ def write_page(summary: Summary) -> str:
         *_targets(summary),
         *_profile(),
         *_latencies(summary),
+        *several_processes(summary),
         *_memory(summary),
         *_reactions(summary),
         *_starts(summary),
+        *unwanted_events(summary),
         *_remarks(summary),
         DEFINITIONS,
         *_repeating(summary),
@@ -89,30 +104,17 @@ def _costs(summary: Summary) -> Iterator[str]:
     yield "![CPU per token by the number of streams](performance.svg)\n"
     yield "In microseconds; behind it, how many times ours that is. Here and below, † marks"
     yield "what did not keep up, and whose other numbers mean less.\n"
-    yield from _by_size(summary, lambda server, load: _cost(summary, server, load))
+    yield from by_size(summary, lambda server, load: _cost(summary, server, load))
     yield ""
 
 
 def _cost(summary: Summary, server: ServerFigures, load: LoadFigures) -> str:
     ours = summary.server(OURS)
     mine = ours.load(load.streams) if ours else None
-    told = _told(load.cpu_us)
+    cost = told(load.cpu_us)
     if server.name != OURS and mine and mine.cpu_us and load.cpu_us:
-        told += f"; {_told(load.cpu_us.over(mine.cpu_us))} times"
-    return told
-
-
-def _by_size(summary: Summary, cell: Callable[[ServerFigures, LoadFigures], str]) -> Iterator[str]:
-    yield from table(["server", *(_streams(size) for size in summary.sizes)])
-    for server in summary.servers:
-        if server.loads:
-            loads = [server.load(size) for size in summary.sizes]
-            cells = [cell(server, load) + KEPT_UP[load.kept_up] if load else "" for load in loads]
-            yield row([server.name, *cells])
-
-
-def _streams(count: int) -> str:
-    return f"{count} stream{'s' if count > 1 else ''}"
+        cost += f"; {told(load.cpu_us.over(mine.cpu_us))} times"
+    return cost
 
 
 def _targets(summary: Summary) -> Iterator[str]:
@@ -127,7 +129,7 @@ def _targets(summary: Summary) -> Iterator[str]:
 def _measured(target: Target) -> str:
     if target.measured is None:
         return ""
-    return f"{_told(target.measured)} {target.unit}".strip()
+    return f"{told(target.measured)} {target.unit}".strip() + KEPT_UP[target.kept_up]
 
 
 def _profile() -> Iterator[str]:
@@ -138,40 +140,41 @@ def _profile() -> Iterator[str]:
 def _latencies(summary: Summary) -> Iterator[str]:
     yield "## Added time to first token\n"
     yield "p50 / p99 in milliseconds.\n"
-    yield from _by_size(summary, lambda _, load: _pair(load.ttft_p50_ms, load.ttft_p99_ms))
+    yield from by_size(summary, lambda _, load: pair(load.ttft_p50_ms, load.ttft_p99_ms))
     yield "\n## Pauses between two pieces of text\n"
     yield "p50 / p99 in milliseconds; the model server makes a token in 20.\n"
-    yield from _by_size(summary, lambda _, load: _pair(load.gap_p50_ms, load.gap_p99_ms))
+    yield from by_size(summary, lambda _, load: pair(load.gap_p50_ms, load.gap_p99_ms))
     yield "\n## Whole answers, and how far behind their last token was\n"
-    yield from _by_size(summary, _endings)
+    yield from by_size(summary, _endings)
     yield ""
 
 
 def _endings(_: ServerFigures, load: LoadFigures) -> str:
-    return f"{load.whole} of {load.answers}, {_told(load.behind_p99_ms)} ms"
+    return f"{load.whole} of {load.answers}, {told(load.behind_p99_ms)} ms"
 
 
 def _memory(summary: Summary) -> Iterator[str]:
     yield "## Memory per open stream\n"
     yield "RSS / PSS in KiB.\n"
-    yield from _by_size(summary, lambda _, load: _pair(load.rss_kb, load.pss_kb))
+    yield from by_size(summary, lambda _, load: pair(load.rss_kb, load.pss_kb))
     yield ""
 
 
 def _reactions(summary: Summary) -> Iterator[str]:
     yield "## Cancel and supersede\n"
     yield "p50 / p99 in milliseconds.\n"
-    yield from table(["server", "cancel, idle", "cancel, busy", "supersede"])
+    yield from table(["server", "cancel, idle", "cancel, busy", "supersede", "not superseding"])
     for server in summary.servers:
         if server.cancel_idle_p50_ms or server.cancel_busy_p50_ms:
-            idle = _pair(server.cancel_idle_p50_ms, server.cancel_idle_p99_ms)
-            busy = _pair(server.cancel_busy_p50_ms, server.cancel_busy_p99_ms)
-            superseding = _pair(server.supersede_p50_ms, server.supersede_p99_ms)
-            yield row([server.name, idle, busy, superseding])
+            idle = pair(server.cancel_idle_p50_ms, server.cancel_idle_p99_ms)
+            busy = pair(server.cancel_busy_p50_ms, server.cancel_busy_p99_ms)
+            superseding = pair(server.supersede_p50_ms, server.supersede_p99_ms)
+            fresh = pair(server.fresh_p50_ms, server.fresh_p99_ms)
+            yield row([server.name, idle, busy, superseding, fresh])
     yield ""
     for server in summary.servers:
         if server.busy_streams:
-            yield f"Busy: {_streams(server.busy_streams)} are being read meanwhile.\n"
+            yield f"Busy: {streams(server.busy_streams)} are being read meanwhile.\n"
             break
 
 
@@ -180,19 +183,19 @@ def _starts(summary: Summary) -> Iterator[str]:
     yield from table(["server", "cold start to first answer, ms"])
     for server in summary.servers:
         if server.cold_start_ms:
-            yield row([server.name, _told(server.cold_start_ms)])
+            yield row([server.name, told(server.cold_start_ms)])
     yield ""
     ours = summary.server(OURS)
     if ours and ours.import_ms and ours.bare_start_ms:
-        yield f"Python that imports what `{OURS} serve` needs: {_told(ours.import_ms)} ms; Python"
-        yield f"that imports nothing: {_told(ours.bare_start_ms)} ms.\n"
+        yield f"Python that imports what `{OURS} serve` needs: {told(ours.import_ms)} ms; Python"
+        yield f"that imports nothing: {told(ours.bare_start_ms)} ms.\n"
 
 
 def _remarks(summary: Summary) -> Iterator[str]:
-    told = [
+    known = [
         *(f"{_of(server)}{skipped}" for server in summary.servers for skipped in server.skipped),
         *(
-            f"{_of(server)}{_streams(load.streams)}, {remark}"
+            f"{_of(server)}{streams(load.streams)}, {remark}"
             for server in summary.servers
             for load in server.loads
             for remark in load.remarks
@@ -204,8 +207,13 @@ def _remarks(summary: Summary) -> Iterator[str]:
         ),
     ]
     yield "## What to know about these numbers\n"
-    yield from (f"- {escaped(remark)}." for remark in told)
-    yield "" if told else "The benchmark itself was in time, and nothing disturbed it.\n"
+    yield from (f"- {escaped(remark)}." for remark in known)
+    yield "" if known else "Nothing was left out, and nothing disturbed the rest.\n"
+    yield STATED
+    yield "How late the benchmark's own processes were, p99 in milliseconds: the client, when it"
+    yield "asked or read / the model server. The times of the servers have it in them.\n"
+    yield from by_size(summary, lambda _, load: pair(load.client_late_ms, load.upstream_late_ms))
+    yield ""
 
 
 def _of(server: ServerFigures) -> str:
@@ -225,19 +233,3 @@ def _repeating(summary: Summary) -> Iterator[str]:
     yield "The numbers, round by round, are in [performance.json](performance.json). They were"
     yield "computed from these files, which a run leaves in `.venv-peers/bench`:\n"
     yield f"{', '.join(f'`{file}`' for server in summary.servers for file in server.files)}.\n"
-
-
-def _pair(one: Figure | None, other: Figure | None) -> str:
-    return f"{_told(one)} / {_told(other)}" if one or other else ""
-
-
-def _told(figure: Figure | None) -> str:
-    if figure is None:
-        return ""
-    low, high = _number(figure.low), _number(figure.high)
-    return _number(figure.median) + (f" ({low} to {high})" if low != high else "")
-
-
-def _number(value: float) -> str:
-    """Return it with as many places as mean something."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.{1 if abs(value) >= 10 else 2}f}"

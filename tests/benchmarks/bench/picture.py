@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterator
+from itertools import cycle
 
 from tests.benchmarks.bench.figures import ServerFigures, Summary
 from tests.benchmarks.peer import OURS
 
 WIDTH, HEIGHT = 760, 420
 LEFT, RIGHT, TOP, BOTTOM = 70, 130, 50, 60
-COLOURS = ["#c2410c", "#2563eb", "#7c3aed", "#15803d", "#64748b", "#0891b2"]
+COLOURS = ["#c2410c", "#2563eb", "#7c3aed", "#15803d", "#be185d", "#64748b", "#0891b2"]
 TICKS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000]
 LABEL_GAP = 15
 
@@ -34,7 +35,7 @@ class _Scale:
 
 def draw(summary: Summary) -> str:
     """Return the picture, as SVG."""
-    servers = [server for server in summary.servers if _points(server)]
+    servers = [server for server in summary.compared if _points(server)]
     costs = [cost for server in servers for _, cost in _points(server)]
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
@@ -65,7 +66,7 @@ def _axes(scale: _Scale) -> Iterator[str]:
 
 def _lines(scale: _Scale, servers: list[ServerFigures]) -> Iterator[str]:
     ends = []
-    for colour, server in zip(COLOURS, servers, strict=False):
+    for colour, server in zip(cycle(COLOURS), servers, strict=False):
         points = [(scale.x(streams), scale.y(cost)) for streams, cost in _points(server)]
         width = 3 if server.name == OURS else 1.5
         path = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)

@@ -38,6 +38,8 @@ class Lateness(Struct):
     client_max_us: int
     upstream_cpu_ns: int
     client_cpu_ns: int
+    asked_p99_us: int = 0
+    """How much later than planned the client sent its prompts."""
 
 
 class Load(Struct):
@@ -55,6 +57,8 @@ class Load(Struct):
     open_amid: int
     lateness: Lateness
     streams: list[Stream]
+    processes_cpu_ns: list[int] = []
+    """``cpu_ns`` by the server's processes, the busiest first."""
 
 
 class Departure(Struct):
@@ -64,8 +68,8 @@ class Departure(Struct):
     closed_ns: int
 
 
-class Supersede(Struct):
-    """A prompt that ended another's answer."""
+class FirstText(Struct):
+    """One prompt as far as its first text, on a server that does nothing else."""
 
     sent_ns: int
     first_text_ns: int
@@ -90,7 +94,16 @@ class Round(Struct):
     departures_idle: list[Departure] = []
     departures_busy: list[Departure] = []
     busy_streams: int = 0
-    supersedes: list[Supersede] = []
+    fresh: list[FirstText] = []
+    supersedes: list[FirstText] = []
+    """Prompts that ended nothing, and those that ended another's answer, in turn."""
+
     cold_starts_ms: list[float] = []
     imports_ms: list[float] = []
     bare_starts_ms: list[float] = []
+    debug_lines: int = 0
+    debug_frames: int = 0
+    """What one answer told a log of the level debug, and in how many frames it came."""
+
+    debug_call_ns: list[float] = []
+    absent_subscriber_ns: list[float] = []
