@@ -106,7 +106,7 @@ class HTTPConnection(TrioASGIHTTPConnection):
                 try:
                     request = self._create_request_from_scope(send)
                 except ValueError:  # no view will answer it
-                    await self._refuse("the address of this request cannot be read")
+                    await self._refuse(RequestError("the address of this request cannot be read"))
                 else:
                     nursery.start_soon(self.handle_request, nursery, request, self.send)
                     await self.handle_messages(nursery, request, receive)
@@ -134,28 +134,16 @@ class HTTPConnection(TrioASGIHTTPConnection):
                 return
 
     async def send(self, message: ASGISendEvent) -> None:
-        """Send a message of the response: a long one in slices, the last when it may go."""
+        """Send a message of the response: a long one in slices, the last one when it may go."""
         self._response_has_begun = True
-        if message["type"] != "http.response.body":
-            await self._send_part(message)
-            return
-        if not message["more_body"]:
-            await self._hear_the_client_out()
-            self._response_is_sent = True
-        if len(message["body"]) <= WRITE_SLICE_BYTES:
-            await self._send_part(message)
-            return
-        for part in _slices(message):
-            await self._send_part(part)
-
-    async def _hear_the_client_out(self) -> None:
-        if self._request_is_whole.is_set():
-            return
-        is_draining = self._drain.begun.is_set()
-        with trio.move_on_after(LINGER_WHILE_DRAINING_SECONDS if is_draining else LINGER_SECONDS):
-            await self._request_is_whole.wait()
-
-    async def _send_part(self, message: ASGISendEvent) -> None:
+        if message["type"] == "http.response.body":
+            if len(message["body"]) > WRITE_SLICE_BYTES:
+                for part in _slices(message):
+                    await self.send(part)
+                return
+            if not message["more_body"]:
+                await self._hear_the_client_out()
+                self._response_is_sent = True
         self._watch.begin(self)
         try:
             await self._send(message)
@@ -165,15 +153,18 @@ class HTTPConnection(TrioASGIHTTPConnection):
         finally:
             self._watch.end(self)
 
-    async def _refuse(self, why: str) -> None:
-        error = RequestError(why)
+    async def _hear_the_client_out(self) -> None:
+        if not self._request_is_whole.is_set():
+            hurry = self._drain.begun.is_set()
+            with trio.move_on_after(LINGER_WHILE_DRAINING_SECONDS if hurry else LINGER_SECONDS):
+                await self._request_is_whole.wait()
+
+    async def _refuse(self, error: RequestError) -> None:
+        self._request_is_whole.set()  # nobody reads the rest
         headers = [(b"content-type", b"application/json")]
-        await self._send_part(
-            {"type": "http.response.start", "status": error.status, "headers": headers}
-        )
-        await self._send_part(
-            {"type": "http.response.body", "body": encode_error(error), "more_body": False}
-        )
+        await self.send({"type": "http.response.start", "status": error.status, "headers": headers})
+        body = encode_error(error)
+        await self.send({"type": "http.response.body", "body": body, "more_body": False})
 
     def stop_receiving(self) -> None:
         """Answer at once, if the request is still being sent."""
