@@ -348,7 +348,9 @@ async def test_who_finds_no_place_in_the_line_for_the_upstream_is_429_with_retry
                 assert refused.headers["retry-after"] == "1"
             assert text_of(await first.read()) == "a"
             waited = await second.read()
-            assert waited.count(b": ping") == 6  # every ten seconds, three in the line and three in prefill
+            assert (
+                waited.count(b": ping") == 6
+            )  # every ten seconds, three in the line and three in prefill
             assert text_of(waited) == "a"
         assert server.provider.max_open == 1
         await server.assert_nothing_is_left()
