@@ -7,6 +7,7 @@ import re
 import secrets
 import time
 from contextlib import suppress
+from contextvars import Context
 from functools import partial
 
 import trio
@@ -93,7 +94,8 @@ class OpenAIRoutes:
         )
         # Nothing of a client that has gone meanwhile reaches the upstream.
         await trio.lowlevel.checkpoint_if_cancelled()
-        stream = self._sessions.submit(prompt, policy)
+        # In a context of its own: the stream's tasks would keep all contexts of the request.
+        stream = Context().run(self._sessions.submit, prompt, policy)
         reader = stream.attach()
         at_end(reader.leave)
         answer_headers["X-Stream-Id"] = stream.id
