@@ -4,8 +4,10 @@ import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 from msgspec import Struct
 from quart import Response, g, request
+from quart.sessions import NullSession, SecureCookieSessionInterface
 from quart.wrappers import Request
 from quart_trio import QuartTrio
+from quart_trio.wrappers import TrioRequest
 from werkzeug.exceptions import BadRequest, HTTPException
 from werkzeug.wrappers import Response as WerkzeugResponse
 
@@ -27,10 +29,31 @@ from jarvis_trio.web.stall_watch import StallWatch
 WRONG_WORKER = "jarvis_trio runs on trio: start hypercorn with --worker-class trio"
 
 
+class JarvisRequest(TrioRequest):
+    """A request to an application without blueprints."""
+
+    @property
+    def blueprints(self) -> list[str]:
+        """None; Quart would look for them several times in each request."""
+        return []
+
+
+class NoSessions(SecureCookieSessionInterface):
+    """Quart's sessions, kept in cookies: there are none. Ours are the engine's."""
+
+    _nothing = NullSession()
+
+    async def open_session(self, *_: object) -> NullSession:
+        """Return what takes nothing and is never saved."""
+        return self._nothing
+
+
 class JarvisApp(QuartTrio):
-    """Quart with connections that behave."""
+    """Quart with connections that behave, and without what no route here uses."""
 
     asgi_http_class = HTTPConnection
+    request_class = JarvisRequest
+    session_interface = NoSessions()
 
     async def handle_request(self, request: Request) -> Response | WerkzeugResponse:
         """Answer; a Host that no adapter takes is refused before there is a request context."""

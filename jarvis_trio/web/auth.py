@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import ipaddress
 import re
+from functools import lru_cache
 
 from werkzeug.datastructures import Headers
 
@@ -13,7 +14,9 @@ DEFAULT_KEY = "devkey"
 UNIX_SOCKET = "<local>"
 """What Quart calls the address of a client that has none."""
 
-FORWARDING_HEADERS = ("Forwarded", "X-Real-Ip", "Via", "Cf-Connecting-Ip", "True-Client-Ip")
+FORWARDING_HEADERS = frozenset(
+    {"forwarded", "x-real-ip", "via", "cf-connecting-ip", "true-client-ip"}
+)
 FORWARDING_PREFIX = "x-forwarded-"
 
 HOST = re.compile(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::\d*)?")
@@ -75,17 +78,21 @@ def check_host(host_header: str | None, allowed: tuple[str, ...]) -> None:
     """
     if not host_header or "*" in allowed:  # a client without Host is no browser
         return
-    name = _host_name(host_header)
-    if name == "localhost" or name.endswith(".localhost"):
-        return
-    if name in map(_host_name, allowed):
-        return
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
+    if not _is_ours(host_header, allowed):
         raise HostNotAllowedError(
             f"this server does not answer as {host_header!r}; add the name to JARVIS_ALLOWED_HOSTS"
-        ) from None
+        )
+
+
+@lru_cache(maxsize=16)  # a server has few names, and who makes them up may make them long
+def _is_ours(host: str, allowed: tuple[str, ...]) -> bool:
+    name = _host_name(host)
+    return (
+        name == "localhost"
+        or name.endswith(".localhost")
+        or name in map(_host_name, allowed)
+        or _address(name) is not None
+    )
 
 
 def _host_name(host: str) -> str:
@@ -96,18 +103,24 @@ def _host_name(host: str) -> str:
 
 
 def _is_local(headers: Headers, client_host: str | None) -> bool:
-    if any(name in headers for name in FORWARDING_HEADERS):
+    names = [name.lower() for name, _ in headers]
+    if any(name in FORWARDING_HEADERS or name.startswith(FORWARDING_PREFIX) for name in names):
         return False
-    if any(name.lower().startswith(FORWARDING_PREFIX) for name in headers.keys()):  # noqa: SIM118
-        return False
-    if client_host == UNIX_SOCKET:
-        return True
-    try:
-        address = ipaddress.ip_address(client_host or "")
-    except ValueError:
-        return False
+    return client_host == UNIX_SOCKET or _is_loopback(client_host or "")
+
+
+@lru_cache
+def _is_loopback(host: str) -> bool:
+    address = _address(host)
     # A socket that listens on [::] may write IPv4 addresses as IPv6.
-    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+    return address is not None and (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
 
 
 def _is_among(digest: bytes, known: list[bytes]) -> bool:

@@ -33,7 +33,7 @@ from jarvis_trio.config import (
     LINGER_WHILE_DRAINING_SECONDS,
     WRITE_SLICE_BYTES,
 )
-from jarvis_trio.errors import RequestError, ServerShutdownError
+from jarvis_trio.errors import RequestError, RequestTimeoutError, ServerShutdownError
 from jarvis_trio.events import Cause
 from jarvis_trio.web.client_socket import CLIENT_SOCKET, ClientSocket
 from jarvis_trio.web.drain import Drain
@@ -64,12 +64,15 @@ def began_at() -> float:
 async def receive_body() -> bytes:
     """Return the whole body of the current request.
 
-    Errors: ServerShutdownError when the server drains while the client is still sending, and
-    Quart's own for a body that is too large or too slow.
+    Errors: ServerShutdownError when the server drains while the client is still sending,
+    RequestTimeoutError when it takes too long, and Quart's own for a body that is too large.
     """
-    with _current.get().receiving:
-        body: bytes = await request.get_data(cache=False, as_text=False, parse_form_data=False)
+    with _current.get().receiving as patience:
+        body: bytes = await request.body
+        request.body.clear()
         return body
+    if trio.current_time() >= patience.deadline:
+        raise RequestTimeoutError("the request did not arrive in time")
     raise ServerShutdownError("the server is shutting down", retry_after=1.0)
 
 
@@ -82,57 +85,34 @@ class HTTPConnection(TrioASGIHTTPConnection):
         self.held: list[LetGo] = []
         self.client_socket: ClientSocket | None = scope.get("state", {}).get(CLIENT_SOCKET)
         self.shares_connection = scope["http_version"] not in ("1.0", "1.1")
-        self.receiving = trio.CancelScope()
-        self._scope = trio.CancelScope()
+        self.receiving = trio.CancelScope(relative_deadline=app.config["BODY_TIMEOUT"])
+        self._watch: StallWatch = app.extensions[STALL_WATCH]
+        self._drain: Drain = app.extensions[DRAIN]
         self._request_is_whole = trio.Event()
         self._response_has_begun = False
         self._response_is_sent = False
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        """Handle one request; whatever its view has left with ``at_end`` is let go of."""
-        watch: StallWatch = self.app.extensions[STALL_WATCH]
-        drain: Drain = self.app.extensions[DRAIN]
+        """Handle one request; whatever its view has left with ``at_end`` is let go of.
 
-        async def send_watched(message: ASGISendEvent) -> None:
-            self._response_has_begun = True
-            if message["type"] == "http.response.body" and not message.get("more_body", False):
-                linger = LINGER_WHILE_DRAINING_SECONDS if drain.begun.is_set() else LINGER_SECONDS
-                with trio.move_on_after(linger):
-                    await self._request_is_whole.wait()
-                self._response_is_sent = True
-            if message["type"] == "http.response.body" and len(message["body"]) > WRITE_SLICE_BYTES:
-                for part in _slices(message):
-                    await send_part(part)
-            else:
-                await send_part(message)
-
-        async def send_part(part: ASGISendEvent) -> None:
-            watch.begin(self)
-            try:
-                await send(part)
-            except trio.TooSlowError:  # HTTP/3, which watches its clients itself
-                self.give_up()
-                await trio.lowlevel.checkpoint()
-            finally:
-                watch.end(self)
-
-        drain.enter(self)
+        Its messages are received here, and its response is made in a task of its own.
+        """
+        self._send = send
+        self._drain.enter(self)
         try:
-            _current.set(self)  # the request's tasks inherit it
-            with self._scope:
+            _current.set(self)  # the response's task inherits it
+            async with trio.open_nursery() as nursery:
+                self._scope = nursery.cancel_scope
                 try:
-                    await super().__call__(receive, send_watched)
-                except UnreadableRequestError as error:
-                    await _refuse(error, send_part)
+                    request = self._create_request_from_scope(send)
+                except ValueError:  # no view will answer it
+                    await self._refuse(RequestError("the address of this request cannot be read"))
+                else:
+                    nursery.start_soon(self.handle_request, nursery, request, self.send)
+                    await self.handle_messages(nursery, request, receive)
         finally:
-            drain.leave(self)
+            self._drain.leave(self)
             self._let_go(Cause.CLIENT_DISCONNECT)
-
-    def _create_request_from_scope(self, send: ASGISendCallable) -> Request:
-        try:
-            return super()._create_request_from_scope(send)
-        except ValueError as error:
-            raise UnreadableRequestError("the address of this request cannot be read") from error
 
     async def handle_messages(  # type: ignore[override]
         self, nursery: trio.Nursery, request: Request, receive: ASGIReceiveCallable
@@ -153,6 +133,39 @@ class HTTPConnection(TrioASGIHTTPConnection):
                     nursery.cancel_scope.cancel(reason=Cause.CLIENT_DISCONNECT)
                 return
 
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send a message of the response: a long one in slices, the last one when it may go."""
+        self._response_has_begun = True
+        if message["type"] == "http.response.body":
+            if len(message["body"]) > WRITE_SLICE_BYTES:
+                for part in _slices(message):
+                    await self.send(part)
+                return
+            if not message["more_body"]:
+                await self._hear_the_client_out()
+                self._response_is_sent = True
+        self._watch.begin(self)
+        try:
+            await self._send(message)
+        except trio.TooSlowError:  # HTTP/3, which watches its clients itself
+            self.give_up()
+            await trio.lowlevel.checkpoint()
+        finally:
+            self._watch.end(self)
+
+    async def _hear_the_client_out(self) -> None:
+        if not self._request_is_whole.is_set():
+            hurry = self._drain.begun.is_set()
+            with trio.move_on_after(LINGER_WHILE_DRAINING_SECONDS if hurry else LINGER_SECONDS):
+                await self._request_is_whole.wait()
+
+    async def _refuse(self, error: RequestError) -> None:
+        self._request_is_whole.set()  # nobody reads the rest
+        headers = [(b"content-type", b"application/json")]
+        await self.send({"type": "http.response.start", "status": error.status, "headers": headers})
+        body = encode_error(error)
+        await self.send({"type": "http.response.body", "body": body, "more_body": False})
+
     def stop_receiving(self) -> None:
         """Answer at once, if the request is still being sent."""
         self.receiving.cancel(reason="the server is shutting down")
@@ -165,16 +178,6 @@ class HTTPConnection(TrioASGIHTTPConnection):
     def _let_go(self, cause: Cause) -> None:
         while self.held:
             self.held.pop()(cause)
-
-
-class UnreadableRequestError(RequestError):
-    """Not even a request could be made of what came: no view will answer it."""
-
-
-async def _refuse(error: RequestError, send: ASGISendCallable) -> None:
-    headers = [(b"content-type", b"application/json")]
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": encode_error(error), "more_body": False})
 
 
 def _slices(message: HTTPResponseBodyEvent) -> Iterator[HTTPResponseBodyEvent]:

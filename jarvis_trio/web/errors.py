@@ -15,7 +15,6 @@ from jarvis_trio.errors import (
     MethodNotAllowedError,
     NotFoundError,
     RequestError,
-    RequestTimeoutError,
 )
 from jarvis_trio.wire.openai.frames import encode_error
 
@@ -66,8 +65,6 @@ def _ours(error: HTTPException) -> JarvisError:
             return NotFoundError("there is nothing at this address")
         case 405:
             return MethodNotAllowedError("this address does not take this method")
-        case 408:
-            return RequestTimeoutError("the request did not arrive in time")
         case 413:
             return BodyTooLargeError(
                 "the request body is too large; JARVIS_MAX_BODY_BYTES sets the limit"

@@ -7,6 +7,7 @@ import re
 import secrets
 import time
 from contextlib import suppress
+from contextvars import Context
 from functools import partial
 
 import trio
@@ -61,17 +62,16 @@ class OpenAIRoutes:
 
     async def chat_completions(self) -> Response:
         """POST /v1/chat/completions."""
-        owner = self._keys.owner(request.headers, request.remote_addr)
-        session_id = _session_id()
-        g.answer_headers |= {
+        headers, answer_headers = request.headers, g.answer_headers
+        owner = self._keys.owner(headers, request.remote_addr)
+        session_id = _session_id(headers)
+        answer_headers |= {
             "X-Session-Id": session_id,
             "Cache-Control": "no-cache, no-transform",
             "X-Accel-Buffering": "no",
         }
-        policy = parse_policy(
-            request.headers.get("X-Session-Policy") or self._settings.session_policy
-        )
-        _check_on_disconnect()
+        policy = parse_policy(headers.get("X-Session-Policy") or self._settings.session_policy)
+        _check_on_disconnect(headers)
         _check_media_type()
         body = await receive_body()
         if len(body) > DECODE_ON_THE_LOOP_BYTES:
@@ -86,7 +86,7 @@ class OpenAIRoutes:
             chat,
             owner,
             session_id,
-            g.answer_headers["X-Request-Id"],
+            answer_headers["X-Request-Id"],
             partial(
                 ChatChunkEncoder, model=model, created=created, include_usage=chat.include_usage
             ),
@@ -94,10 +94,11 @@ class OpenAIRoutes:
         )
         # Nothing of a client that has gone meanwhile reaches the upstream.
         await trio.lowlevel.checkpoint_if_cancelled()
-        stream = self._sessions.submit(prompt, policy)
+        # In a context of its own: the stream's tasks would keep all contexts of the request.
+        stream = Context().run(self._sessions.submit, prompt, policy)
         reader = stream.attach()
         at_end(reader.leave)
-        g.answer_headers["X-Stream-Id"] = stream.id
+        answer_headers["X-Stream-Id"] = stream.id
         if chat.stream:
             return await self._streaming(stream, reader)
         return await _whole(stream, reader, model, created)
@@ -166,8 +167,8 @@ def trace_of(headers: Headers) -> str:
     return given if IDENTIFIER.fullmatch(given) else secrets.token_hex(8)
 
 
-def _session_id() -> str:
-    session_id = request.headers.get("X-Session-Id")
+def _session_id(headers: Headers) -> str:
+    session_id = headers.get("X-Session-Id")
     if session_id is None:
         return f"once-{secrets.token_hex(8)}"
     if not IDENTIFIER.fullmatch(session_id):
@@ -178,8 +179,8 @@ def _session_id() -> str:
     return session_id
 
 
-def _check_on_disconnect() -> None:
-    value = (request.headers.get("X-On-Disconnect") or "cancel").strip().lower()
+def _check_on_disconnect(headers: Headers) -> None:
+    value = (headers.get("X-On-Disconnect") or "cancel").strip().lower()
     if value == "continue":
         raise RequestError(
             "X-On-Disconnect: continue is not available in this version; use cancel",

@@ -333,7 +333,7 @@ async def test_a_full_server_is_503_with_retry_after_but_never_for_a_supersede(
 async def test_who_finds_no_place_in_the_line_for_the_upstream_is_429_with_retry_after(
     autojump_clock: MockClock,
 ) -> None:
-    async with serving(lambda _: words("a", gap=30), upstream_concurrency=1, max_queue=1) as server:
+    async with serving(lambda _: words("a", gap=35), upstream_concurrency=1, max_queue=1) as server:
         async with (
             server.chat("A", session="one") as first,
             server.chat("B", session="two") as second,
@@ -348,7 +348,9 @@ async def test_who_finds_no_place_in_the_line_for_the_upstream_is_429_with_retry
                 assert refused.headers["retry-after"] == "1"
             assert text_of(await first.read()) == "a"
             waited = await second.read()
-            assert waited.count(b": ping") == 5  # every ten seconds, in the line and in prefill
+            assert (
+                waited.count(b": ping") == 6
+            )  # every ten seconds, three in the line and three in prefill
             assert text_of(waited) == "a"
         assert server.provider.max_open == 1
         await server.assert_nothing_is_left()
