@@ -1,6 +1,6 @@
 """Frames between the stream that makes them and the readers that send them away.
 
-Above: HTTP responses, each with a reader of its own. Below: the batcher, which appends. Frames
+Above: HTTP responses, each with a reader of its own. Below: the stream, which appends. Frames
 are bytes made once and shared; nothing here knows what is in them.
 """
 
@@ -48,9 +48,14 @@ class ReplayBuffer:
         self._news.unpark_all()
         self._room.unpark_all()
 
+    @property
+    def has_room(self) -> bool:
+        """No reader lags by more than the limit."""
+        return self.closed or self._lag_bytes() <= self._limit_bytes
+
     async def wait_for_room(self) -> None:
         """Hold the writer back while the slowest reader lags by more than the limit."""
-        while not self.closed and self._lag_bytes() > self._limit_bytes:
+        while not self.has_room:
             await self._room.park()
 
     def attach(self) -> "Reader":

@@ -209,7 +209,7 @@ def test_an_answer_joins_its_texts_and_merges_its_tool_calls_by_index() -> None:
     answer.add([Text("a"), Reasoning("r1"), ToolCall(1, "call_1", "b", "{")])
     answer.add([ToolCall(0, "call_0", "a"), ToolCall(1, arguments="}"), Text("b"), Reasoning("r2")])
     answer.add([ToolCall(0, "ignored", "ignored", "[]")])
-    answer.mark(Usage(1, 2))
+    answer.add([Usage(1, 2)])
     assert answer.completion() == Completion(
         text="ab",
         reasoning="r1r2",
