@@ -113,7 +113,7 @@ async def _read(
                     stream.reach(Phase.DECODE)
                     size = framer.frame(deltas)
                     try:
-                        if not is_end(deltas) and not stream.replay.has_room:
+                        if not stream.replay.has_room and not is_end(deltas):
                             # Waiting for our own readers is not the upstream's fault.
                             limit.deadline = math.inf
                             await stream.replay.wait_for_room()

@@ -27,6 +27,9 @@ from jarvis_trio.errors import ConfigError
 LINES_AHEAD = 10_000
 """Lines that may wait for a slow terminal or disk; past it they are dropped and counted."""
 
+GATHER_SECONDS = 0.05
+"""How long a line waits for others: to wake a thread costs the event loop more than to make a line,
+and this bounds how often that is."""
 
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {
     0x2028: "\\u2028",
@@ -83,10 +86,13 @@ class LineWriter:
     def _take(self) -> tuple[list[str], bool]:
         """Wait for lines; return all there are, and whether no more will come."""
         lines: list[str] = []
-        while (line := self._lines.get()) is not None:
+        line = self._lines.get()
+        time.sleep(GATHER_SECONDS)
+        while line is not None:
             lines.append(line + "\n")
             if self._lines.empty():  # nobody else takes any
                 return lines, False
+            line = self._lines.get()
         return lines, True
 
 
