@@ -51,11 +51,9 @@ class ReplayBuffer:
     @property
     def has_room(self) -> bool:
         """No reader lags by more than the limit."""
-        # Nobody can lag by more than is held.
-        held_bytes = self.appended_bytes - self._start_bytes
-        return (
-            held_bytes <= self._limit_bytes or self.closed or self._lag_bytes() <= self._limit_bytes
-        )
+        if self.closed or self.appended_bytes - self._start_bytes <= self._limit_bytes:
+            return True  # nobody can lag by more than is held
+        return self._lag_bytes() <= self._limit_bytes
 
     async def wait_for_room(self) -> None:
         """Hold the writer back while the slowest reader lags by more than the limit."""

@@ -237,8 +237,7 @@ class Sessions:
         session = self._sessions.get(key)
         if session is not None and stream in (session.holder, session.waiting):
             session.let_go(stream)
-            successor = session.waiting
-            if successor is not None and successor.cause is None and stream.finished.is_set():
+            if session.waiting is not None and stream.finished.is_set():
                 stream.log.info("prev_stream_finished_cleanly")
             if session.is_vacant:
                 del self._sessions[key]

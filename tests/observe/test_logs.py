@@ -307,6 +307,28 @@ def test_lines_that_wait_for_a_slow_target_are_written_together() -> None:
     writer.close()
 
 
+def test_a_line_waits_a_moment_for_others_so_that_the_thread_is_seldom_woken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits, let_go = threading.Event(), threading.Event()
+
+    def sleep(seconds: float) -> None:
+        assert seconds <= 0.05
+        waits.set()
+        assert let_go.wait(5)
+
+    monkeypatch.setattr("time.sleep", sleep)
+    target = Target()
+    writer = LineWriter(target, told_lost)
+    writer.msg("one")
+    assert waits.wait(5)
+    writer.msg("two")
+    let_go.set()
+    assert target.has_written(1)
+    assert target.written == ["one\ntwo\n"]
+    writer.close()
+
+
 def test_what_is_lost_a_second_time_is_told_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "LINES_AHEAD", 1)
     target = Target()
