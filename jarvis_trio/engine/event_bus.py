@@ -7,7 +7,7 @@ once the tree has unwound, since a cancelled tree cannot speak for itself any mo
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import structlog
 import trio
@@ -16,6 +16,9 @@ from jarvis_trio.errors import JarvisError
 from jarvis_trio.events import ChatEvent
 
 EventName = Literal["chat.status", "chat.token", "chat.end", "chat.error"]
+TOLD_ON_THE_WAY: Final[tuple[EventName, ...]] = ("chat.status", "chat.token")
+"""What is told while the answer is made; the others are told when it has ended."""
+
 Callback = Callable[[ChatEvent], Awaitable[Any] | Any]
 
 EVENTS_AHEAD = 256
@@ -135,23 +138,21 @@ class EventBus:
 
         return unsubscribe
 
-    def attach(self, nursery: trio.Nursery, trace: str) -> StreamEvents | None:
-        """Start the callback tasks of one stream in its own nursery; None without subscribers.
+    def attach(self, nursery: trio.Nursery, trace: str) -> StreamEvents:
+        """Start the callback tasks of one stream in its own nursery.
 
         Resources: the caller must ``close()`` what it gets.
         """
-        told_on_the_way = [s for s in self._subscribers if s.name in ("chat.status", "chat.token")]
-        if not told_on_the_way:
-            return None
         events = StreamEvents(trace)
-        for subscriber in told_on_the_way:
-            events.add(subscriber, nursery)
-            log.debug("callback_task_created", trace=trace, chat_event=subscriber.name)
+        for subscriber in self._subscribers:
+            if subscriber.name in TOLD_ON_THE_WAY:
+                events.add(subscriber, nursery)
+                log.debug("callback_task_created", trace=trace, chat_event=subscriber.name)
         return events
 
-    def has_subscribers(self, name: EventName) -> bool:
-        """Say whether anybody listens for this name."""
-        return any(subscriber.name == name for subscriber in self._subscribers)
+    def has_subscribers(self, *names: EventName) -> bool:
+        """Say whether anybody listens for one of these names."""
+        return any(subscriber.name in names for subscriber in self._subscribers)
 
     async def announce(self, event: ChatEvent, timeout_seconds: float) -> None:
         """Tell how a stream ended; every subscriber has the same bounded time, side by side."""

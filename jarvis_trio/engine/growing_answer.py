@@ -1,9 +1,11 @@
 """An answer as far as it has come."""
 
 from collections.abc import Iterable
+from itertools import groupby
 
 from jarvis_trio.events import (
     Completion,
+    Delta,
     Finish,
     FinishReason,
     Reasoning,
@@ -14,7 +16,7 @@ from jarvis_trio.events import (
 
 
 class GrowingAnswer:
-    """Collects what was framed for the readers; whole answers are made from it."""
+    """Collects what the readers are sent; whole answers are made from it."""
 
     def __init__(self) -> None:
         self.finish_reason: FinishReason | None = None
@@ -24,23 +26,28 @@ class GrowingAnswer:
         self._reasoning: list[str] = []
         self._tool_calls: dict[int, list[ToolCall]] = {}
 
-    def add(self, deltas: Iterable[Text | Reasoning | ToolCall]) -> None:
-        """Take in what is about to be framed."""
-        for delta in deltas:
-            self.pieces += 1
-            if isinstance(delta, Text):
-                self._text.append(delta.text)
-            elif isinstance(delta, Reasoning):
-                self._reasoning.append(delta.text)
-            else:
-                self._add_tool_call(delta)
+    def add(self, deltas: Iterable[Delta]) -> list[Text | Reasoning | ToolCall]:
+        """Take in one read; return what of it is to be framed, with neighbouring texts joined.
 
-    def mark(self, delta: Finish | Usage) -> None:
-        """Take in the end marker or the token counts."""
-        if isinstance(delta, Finish):
-            self.finish_reason = delta.reason
-        else:
-            self.usage = delta
+        What is kept is one string for each, as one for each token would be most of a stream.
+        """
+        added: list[Text | Reasoning | ToolCall] = []
+        for kind, run in groupby(deltas, type):
+            if issubclass(kind, (Text, Reasoning)):
+                texts = [delta.text for delta in run if isinstance(delta, kind) and delta.text]
+                if texts:
+                    added.append(self._add_text(kind("".join(texts)), len(texts)))
+                continue
+            for delta in run:
+                match delta:
+                    case ToolCall():
+                        self._add_tool_call(delta)
+                        added.append(delta)
+                    case Finish():
+                        self.finish_reason = delta.reason
+                    case Usage():
+                        self.usage = delta
+        return added
 
     def completion(self) -> Completion:
         """Return what there is so far."""
@@ -54,7 +61,13 @@ class GrowingAnswer:
             usage=self.usage,
         )
 
+    def _add_text(self, joined: Text | Reasoning, pieces: int) -> Text | Reasoning:
+        self.pieces += pieces
+        (self._text if isinstance(joined, Text) else self._reasoning).append(joined.text)
+        return joined
+
     def _add_tool_call(self, piece: ToolCall) -> None:
+        self.pieces += 1
         if piece.index in self._tool_calls:
             self._tool_calls[piece.index].append(piece)
         else:

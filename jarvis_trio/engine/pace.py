@@ -28,12 +28,12 @@ class Pace:
         self._flush_bytes = flush_bytes
         self._log = log
 
-    async def rest(self, answer: Answer, deltas: list[Delta]) -> None:
-        """Wait until it is time for the next read, after one that brought ``deltas``."""
-        if isinstance(deltas[-1], (Finish, Usage)):
+    async def rest(self, answer: Answer, deltas: list[Delta], size: int) -> None:
+        """Wait until it is time for the next read, after ``deltas`` with ``size`` bytes of text."""
+        if is_end(deltas):
             await trio.lowlevel.checkpoint()
             return
-        if (size := size_of(deltas)) > self._flush_bytes:
+        if size > self._flush_bytes:
             self._log.debug("flush_immediate", size=size)
             await trio.lowlevel.checkpoint()
             return
@@ -43,6 +43,11 @@ class Pace:
         except trio.Cancelled:
             self._log.debug("flush_cancelled")
             raise
+
+
+def is_end(deltas: list[Delta]) -> bool:
+    """Say whether the answer's end marker is there: nothing that follows is worth a window."""
+    return isinstance(deltas[-1], (Finish, Usage))
 
 
 def size_of(deltas: Iterable[Delta]) -> int:

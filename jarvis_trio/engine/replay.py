@@ -1,10 +1,9 @@
 """Frames between the stream that makes them and the readers that send them away.
 
-Above: HTTP responses, each with a reader of its own. Below: the batcher, which appends. Frames
+Above: HTTP responses, each with a reader of its own. Below: the stream, which appends. Frames
 are bytes made once and shared; nothing here knows what is in them.
 """
 
-from collections import deque
 from collections.abc import Callable
 
 import trio
@@ -26,11 +25,11 @@ class ReplayBuffer:
         self.appended_bytes = 0
         self._limit_bytes = limit_bytes
         self._on_abandoned = on_abandoned
-        self._frames: deque[bytes] = deque()
+        self._frames: list[bytes] = []
         self._start_bytes = 0  # where the first frame that is still held begins
-        self._readers: set[Reader] = set()
+        self._readers: list[Reader] = []
         self._news = trio.lowlevel.ParkingLot()
-        self._room = trio.lowlevel.ParkingLot()
+        self._room: trio.lowlevel.ParkingLot | None = None  # few writers ever wait
 
     def append(self, frame: bytes) -> None:
         """Add a frame for every reader; after :meth:`close` it is dropped."""
@@ -46,17 +45,26 @@ class ReplayBuffer:
         self.closed = True
         self._on_abandoned = _nobody_left  # lets go of the stream: no cycle keeps its memory
         self._news.unpark_all()
-        self._room.unpark_all()
+        if self._room:
+            self._room.unpark_all()
+
+    @property
+    def has_room(self) -> bool:
+        """No reader lags by more than the limit."""
+        if self.closed or self.appended_bytes - self._start_bytes <= self._limit_bytes:
+            return True  # nobody can lag by more than is held
+        return self._lag_bytes() <= self._limit_bytes
 
     async def wait_for_room(self) -> None:
         """Hold the writer back while the slowest reader lags by more than the limit."""
-        while not self.closed and self._lag_bytes() > self._limit_bytes:
+        while not self.has_room:
+            self._room = self._room or trio.lowlevel.ParkingLot()
             await self._room.park()
 
     def attach(self) -> "Reader":
         """Open a reader at the oldest frame held. *Resources:* the caller must ``leave()`` it."""
         reader = Reader(self, self._start_bytes)
-        self._readers.add(reader)
+        self._readers.append(reader)
         return reader
 
     async def receive(self, reader: "Reader", max_bytes: int) -> bytes:
@@ -97,12 +105,16 @@ class ReplayBuffer:
         if self.appended_bytes - self._start_bytes <= self._limit_bytes:
             return
         needed_from = min((reader.position for reader in self._readers), default=None)
-        while self.appended_bytes - self._start_bytes > self._limit_bytes and self._frames:
-            end_of_first = self._start_bytes + len(self._frames[0])
-            if needed_from is not None and end_of_first > needed_from:
-                return
-            self._frames.popleft()
-            self._start_bytes = end_of_first
+        dropped = 0
+        for frame in self._frames:
+            end = self._start_bytes + len(frame)
+            if needed_from is not None and end > needed_from:
+                break
+            dropped += 1
+            self._start_bytes = end
+            if self.appended_bytes - end <= self._limit_bytes:
+                break
+        del self._frames[:dropped]
 
     def _read(self, position: int, max_bytes: int) -> bytes:
         """Return at most ``max_bytes`` from ``position``, across frames."""
@@ -126,6 +138,8 @@ def _nobody_left(_: Cause) -> None:
 
 class Reader:
     """One HTTP response's place in a stream's frames. It owns nothing else."""
+
+    __slots__ = ("_aside", "_buffer", "position")
 
     def __init__(self, buffer: ReplayBuffer, position: int) -> None:
         self.position = position

@@ -1,32 +1,29 @@
-"""The tree of tasks that makes one answer.
+"""Makes one answer, in the stream's own task.
 
 ::
 
-    run_stream
-    ├─ callbacks            one task per subscriber of the event bus, if there is one
-    └─ making
-       ├─ generate          provider -> deltas -> bounded memory channel
-       └─ batch             channel -> frames -> replay buffer
+    run_stream      provider -> deltas -> frames -> replay buffer, one read after the other
+    └─ callbacks    one task per subscriber of the event bus, if there is one
+
+Between two reads it waits until its readers have room, then for the batching window. Meanwhile what
+the upstream makes gathers in the kernel's socket buffer, and past that holds the upstream back.
 """
 
-from contextlib import AsyncExitStack, suppress
+import math
+from contextlib import AsyncExitStack
 
 import trio
 from msgspec import Struct
 
 from jarvis_trio.engine.asking import ask
-from jarvis_trio.engine.batching import Batcher
-from jarvis_trio.engine.event_bus import EventBus, EventName, StreamEvents
-from jarvis_trio.engine.pace import Pace
+from jarvis_trio.engine.event_bus import TOLD_ON_THE_WAY, EventBus, EventName, StreamEvents
+from jarvis_trio.engine.framing import Framer
+from jarvis_trio.engine.pace import Pace, is_end
 from jarvis_trio.engine.stream import LiveStream
 from jarvis_trio.engine.window import Window
 from jarvis_trio.errors import JarvisError, UpstreamEOFError, UpstreamTimeoutError
-from jarvis_trio.events import ChatEvent, Delta, Phase
+from jarvis_trio.events import ChatEvent, Phase
 from jarvis_trio.providers.base import Provider
-
-READS_AHEAD = 8
-"""What generate may be ahead of batch, in upstream reads (each at most 64 KB): enough that a
-read can wait while a frame is made, small enough that back-pressure reaches the upstream."""
 
 
 class StreamLimits(Struct, frozen=True):
@@ -49,22 +46,17 @@ async def run_stream(
     Readers have their terminal frame as soon as the answer is made: callbacks that still run
     then are given ``cleanup_timeout`` and hold nobody up, as a new prompt cancels them at once.
     """
-    async with trio.open_nursery() as tree:
-        events = bus.attach(tree, stream.prompt.trace)
+    if not bus.has_subscribers(*TOLD_ON_THE_WAY):
+        await _make(stream, provider, limits, window, None)
+        return
+    async with trio.open_nursery() as callbacks:
+        events = bus.attach(callbacks, stream.prompt.trace)
         try:
-            stream.begin()
-            if events is not None:
-                events.emit(event_of(stream, "chat.status", status="thinking"))
             await _make(stream, provider, limits, window, events)
-            if stream.answer.finish_reason is None:
-                # A provider that ends without an end marker breaks its promise; ours holds.
-                stream.fail(UpstreamEOFError(f"{provider.name} sent no end marker"))
-            stream.conclude()
-            tree.cancel_scope.deadline = trio.current_time() + limits.cleanup_timeout_seconds
+            callbacks.cancel_scope.deadline = trio.current_time() + limits.cleanup_timeout_seconds
         finally:
-            if events is not None:
-                events.close()
-                stream.log.debug("cleanup_callback_tasks", count=events.running)
+            events.close()
+            stream.log.debug("cleanup_callback_tasks", count=events.running)
 
 
 def event_of(stream: LiveStream, name: EventName, **data: object) -> ChatEvent:
@@ -80,72 +72,66 @@ async def _make(
     window: Window,
     events: StreamEvents | None,
 ) -> None:
+    """Read and frame from beginning to end. A failure is noted on the stream, not raised."""
+
     def tell_text(text: str) -> None:
         if events is not None:
             events.emit(event_of(stream, "chat.token", text=text))
 
-    send, receive = trio.open_memory_channel[list[Delta]](READS_AHEAD)
-    batcher = Batcher(
-        stream,
-        receive,
-        on_text=None if events is None else tell_text,
-    )
-    with receive:
-        try:
-            async with trio.open_nursery() as making:
-                making.start_soon(generate, stream, provider, limits, window, send, name="generate")
-                making.start_soon(batcher.run, name="batch")
-        finally:
-            batcher.clean_up()
+    stream.begin()
+    if events is not None:
+        events.emit(event_of(stream, "chat.status", status="thinking"))
+    framer = Framer(stream, None if events is None else tell_text)
+    try:
+        await _read(stream, provider, limits, window, framer)
+    except BaseException:
+        framer.clean_up()
+        raise
+    stream.log.debug("flush_on_end")
+    await stream.replay.wait_for_room()
+    if stream.answer.finish_reason is None:
+        # A provider that ends without an end marker breaks its promise; ours holds.
+        stream.fail(UpstreamEOFError(f"{provider.name} sent no end marker"))
+    stream.conclude()
 
 
-async def generate(
-    stream: LiveStream,
-    provider: Provider,
-    limits: StreamLimits,
-    window: Window,
-    channel: trio.MemorySendChannel[list[Delta]],
+async def _read(
+    stream: LiveStream, provider: Provider, limits: StreamLimits, window: Window, framer: Framer
 ) -> None:
-    """Read the upstream into ``channel`` until it ends, fails or is too slow.
+    """Read the upstream until it ends, fails or is too slow.
 
-    A failure is noted on the stream and ends the channel, so that what was read before it is
-    still framed. *Resources:* closes the channel; the upstream connection is the provider's
-    context, closed before this returns.
+    *Resources:* the upstream connection is the provider's context, closed before this returns.
     """
     pace = Pace(window, limits.flush_bytes, stream.log)
-    with channel:
-        limit = trio.CancelScope(deadline=trio.current_time() + limits.first_token_timeout_seconds)
-        try:
-            with limit:
-                async with AsyncExitStack() as connection:
-                    answer = await ask(stream, provider, limits.upstream_retries, connection)
-                    stream.accept()
-                    while deltas := await answer.receive():
-                        stream.reach(Phase.DECODE)
-                        try:
-                            channel.send_nowait(deltas)
-                        except trio.WouldBlock:
+    limit = trio.CancelScope(deadline=trio.current_time() + limits.first_token_timeout_seconds)
+    try:
+        with limit:
+            async with AsyncExitStack() as connection:
+                answer = await ask(stream, provider, limits.upstream_retries, connection)
+                stream.accept()
+                while deltas := await answer.receive():
+                    stream.reach(Phase.DECODE)
+                    size = framer.frame(deltas)
+                    try:
+                        if not stream.replay.has_room and not is_end(deltas):
                             # Waiting for our own readers is not the upstream's fault.
-                            limit.deadline = float("inf")
-                            await channel.send(deltas)
+                            limit.deadline = math.inf
+                            await stream.replay.wait_for_room()
                         # In the window nobody listens.
                         rest_seconds = window.seconds + limits.idle_timeout_seconds
                         limit.deadline = trio.current_time() + rest_seconds
-                        try:
-                            await pace.rest(answer, deltas)
-                        except trio.Cancelled:
-                            # What has come in the window, and can be had at once, is part of it.
-                            with suppress(trio.WouldBlock):
-                                channel.send_nowait(answer.receive_nowait())
-                            raise
-                    stream.reach(Phase.FLUSH)
-            if limit.cancelled_caught:
-                stream.fail(_too_slow(stream, provider, limits))
-        except JarvisError as error:
-            stream.fail(error)
-        except Exception:
-            stream.log.exception("stream_crashed", phase=str(stream.phase))
-            stream.fail(JarvisError("the server failed while it made this answer; see its log"))
+                        await pace.rest(answer, deltas, size)
+                    except trio.Cancelled:
+                        framer.frame_last(answer.receive_nowait())
+                        raise
+                stream.reach(Phase.FLUSH)
+        if limit.cancelled_caught:
+            stream.fail(_too_slow(stream, provider, limits))
+    except JarvisError as error:
+        stream.fail(error)
+    except Exception:
+        stream.log.exception("stream_crashed", phase=str(stream.phase))
+        stream.fail(JarvisError("the server failed while it made this answer; see its log"))
 
 
 def _too_slow(stream: LiveStream, provider: Provider, limits: StreamLimits) -> UpstreamTimeoutError:

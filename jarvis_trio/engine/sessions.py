@@ -190,9 +190,6 @@ class Sessions:
         """Wait until the predecessor's tree has unwound, or has had its time."""
         while (holder := session.holder) is not None:
             await holder.released.wait()
-            await trio.lowlevel.checkpoint_if_cancelled()
-            if holder.finished.is_set():
-                holder.log.info("prev_stream_finished_cleanly")
         # Superseded before our first step: never start. From here to the last line no await.
         await trio.lowlevel.checkpoint_if_cancelled()
         session.waiting = None
@@ -240,6 +237,8 @@ class Sessions:
         session = self._sessions.get(key)
         if session is not None and stream in (session.holder, session.waiting):
             session.let_go(stream)
+            if session.waiting is not None and stream.finished.is_set():
+                stream.log.info("prev_stream_finished_cleanly")
             if session.is_vacant:
                 del self._sessions[key]
                 self._admission.give_back()

@@ -37,6 +37,8 @@ from jarvis_trio.events import (
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 SHUTDOWN_RETRY_AFTER_SECONDS = 5.0
 
+log = structlog.get_logger("jarvis_trio")
+
 FAILURES = frozenset({Cause.UPSTREAM_ERROR, Cause.UPSTREAM_EOF, Cause.UPSTREAM_TIMEOUT})
 
 
@@ -114,9 +116,7 @@ class LiveStream:
         self.replay = ReplayBuffer(replay_limit_bytes, on_abandoned=self._abandoned)
         self._on_cancelled = on_cancelled
         self.encoder = prompt.make_encoder(self.id)
-        self.log = structlog.get_logger("jarvis_trio").bind(
-            trace=prompt.trace, stream_id=self.id, session=prompt.session_id
-        )
+        self.log = log.bind(trace=prompt.trace, stream_id=self.id, session=prompt.session_id)
 
     def __repr__(self) -> str:
         return f"<LiveStream {self.id} {self.phase} cause={self.cause}>"

@@ -11,11 +11,12 @@ import json
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import msgspec
 import structlog
@@ -26,6 +27,9 @@ from jarvis_trio.errors import ConfigError
 LINES_AHEAD = 10_000
 """Lines that may wait for a slow terminal or disk; past it they are dropped and counted."""
 
+GATHER_SECONDS = 0.05
+"""How long a line waits for others: to wake a thread costs the event loop more than to make a line,
+and this bounds how often that is."""
 
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {
     0x2028: "\\u2028",
@@ -47,38 +51,49 @@ class LineWriter:
         self._render_lost = render_lost
         self._target = target
         self._owns_target = target is not sys.stderr
-        self._lines: queue.Queue[str | None] = queue.Queue(LINES_AHEAD)
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="log writer", daemon=True)
         self._thread.start()
 
     def msg(self, line: str) -> None:
         """Hand one line over; never waits."""
-        try:
-            self._lines.put_nowait(line)
-        except queue.Full:
+        if self._lines.qsize() < LINES_AHEAD:
+            self._lines.put(line)
+        else:
             self.lost += 1
 
     def close(self, timeout_seconds: float = 2.0) -> None:
         """Write what is there and end the thread; a target that hangs is left behind."""
-        try:
-            self._lines.put(None, timeout=timeout_seconds)
-        except queue.Full:
-            return
+        self._lines.put(None)
         self._thread.join(timeout_seconds)
 
     def _write(self) -> None:
         told = 0  # only msg() changes ``lost``: it may run at the same time
-        while (line := self._lines.get()) is not None:
+        is_closed = False
+        while not is_closed:
+            lines, is_closed = self._take()
             lost = self.lost
             if lost > told:
-                line += "\n" + self._render_lost(lost - told)
+                lines.append(self._render_lost(lost - told) + "\n")
                 told = lost
             with suppress(OSError, ValueError):  # a full disk must not end the logging
-                self._target.write(line + "\n")
+                self._target.write("".join(lines))
                 self._target.flush()
         if self._owns_target:
             with suppress(OSError, ValueError):  # what a full disk could not take
                 self._target.close()
+
+    def _take(self) -> tuple[list[str], bool]:
+        """Wait for lines; return all there are, and whether no more will come."""
+        lines: list[str] = []
+        line = self._lines.get()
+        time.sleep(GATHER_SECONDS)
+        while line is not None:
+            lines.append(line + "\n")
+            if self._lines.empty():  # nobody else takes any
+                return lines, False
+            line = self._lines.get()
+        return lines, True
 
 
 class LineWriters:
@@ -107,6 +122,7 @@ def configure_logs(level: str, log_format: str, log_file: str | None) -> Callabl
         targets.append(_open(Path(log_file)))
     render = render_json if log_format == "json" else render_logfmt
     writers = [LineWriter(target, partial(_render_lost, render)) for target in targets]
+    logger = LineWriters(writers)
     for writer in writers:
         atexit.register(writer.close)
     structlog.configure(
@@ -117,7 +133,7 @@ def configure_logs(level: str, log_format: str, log_file: str | None) -> Callabl
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: LineWriters(writers),
+        logger_factory=lambda *_: logger,
         cache_logger_on_first_use=False,
     )
     return writers[0].msg
@@ -131,24 +147,35 @@ def _open(path: Path) -> TextIO:
         raise ConfigError(f"JARVIS_LOG_FILE={path} cannot be written: {error}") from error
 
 
-_stamp_time = structlog.processors.TimeStamper(fmt="iso", key="timestamp")
-_pairs = structlog.processors.LogfmtRenderer(bool_as_flag=False)
+def _stamp_time(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    event["timestamp"] = f"{_second(seconds)}.{nanoseconds // 1000:06}Z"
+    return event
 
 
-def render_logfmt(logger: WrappedLogger, method: str, event: EventDict) -> str:
+@lru_cache(maxsize=1)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+
+
+def render_logfmt(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     """Render one event as ``timestamp level name key=value …``; a traceback follows as lines."""
-    head = f"{event.pop('timestamp')} {event.pop('level')} {event.pop('event')}"
+    words = [event.pop("timestamp"), event.pop("level"), event.pop("event")]
     traceback = event.pop("exception", None)
-    fields: dict[str, Any] = {
-        # The user's own greps look for cleanup_done=True.
-        key: str(value) if isinstance(value, bool) else value
-        for key, value in event.items()
-        if value is not None
-    }
-    pairs = _pairs(logger, method, fields)
-    line = (f"{head} {pairs}" if pairs else head).translate(_CONTROLS)
+    words += [f"{key}={_quoted(str(value))}" for key, value in event.items() if value is not None]
+    line = " ".join(words)
+    if not line.isprintable():
+        line = line.translate(_CONTROLS)
     # Indented, so that no line of an error's text can pass for an event.
     return line if traceback is None else f"{line}\n{traceback}".replace("\n", "\n  ")
+
+
+def _quoted(value: str) -> str:
+    """Return a value as logfmt has it: one that could be taken for several fields in quotes."""
+    if " " in value or "=" in value or '"' in value:
+        value = value.replace("\\", "\\\\").replace('"', '\\"')
+        value = f'"{value}"'
+    return value.replace("\n", "\\n")
 
 
 def render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:

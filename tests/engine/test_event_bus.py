@@ -554,18 +554,20 @@ def test_closing_is_logged_once_and_refuses_subscribers(
 
 
 @pytest.mark.parametrize("name", [None, "chat.end", "chat.error", "chat.status", "chat.token"])
-async def test_nobody_subscribed_means_no_task_at_all(
+async def test_nobody_subscribed_means_no_task_and_no_nursery_at_all(
     autojump_clock: MockClock, logged: structlog.testing.LogCapture, name: Any
 ) -> None:
-    """A stream is three tasks; a subscriber of what it says on its way is one more."""
+    """A stream is one task; a subscriber of what it says on its way is one more."""
     async with Engine(lambda prompt: Play(trio.Event())).running() as engine:
         if name is not None:
             engine.bus.subscribe(name, hang)
         before = trio.lowlevel.current_statistics().tasks_living
-        engine.send("A")
+        stream = engine.send("A").stream
         await wait_all_tasks_blocked()
         on_the_way = name in ("chat.status", "chat.token")
-        assert trio.lowlevel.current_statistics().tasks_living - before == 3 + on_the_way
+        assert trio.lowlevel.current_statistics().tasks_living - before == 1 + on_the_way
+        assert stream.task is not None
+        assert len(stream.task.child_nurseries) == on_the_way
     assert events_in(logged).count("callback_task_created") == on_the_way
     assert events_in(logged).count("cleanup_callback_tasks") == on_the_way
 

@@ -285,7 +285,7 @@ def test_in_any_interleaving_a_reader_gets_an_unbroken_run_of_the_frames(
         reader.leave()
         runs.append((start, received, not stays.cancelled_caught))
 
-    async def feed(buffer: ReplayBuffer, watch: set[Reader]) -> None:
+    async def feed(buffer: ReplayBuffer, watch: list[Reader]) -> None:
         for frame in frames:
             await trio.sleep(write_pause)
             buffer.append(frame)

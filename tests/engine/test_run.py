@@ -272,6 +272,28 @@ async def test_an_encoder_that_crashes_leaves_no_reader_waiting(
     assert f"ZeroDivisionError: {call}" in str(tracebacks.entries)
 
 
+async def test_an_encoder_that_crashes_at_the_last_text_changes_no_ending(
+    autojump_clock: MockClock, tracebacks: structlog.testing.LogCapture
+) -> None:
+    """What had come in the window that a stop ends is framed while it is being cancelled."""
+
+    class BreaksLater(PlainEncoder):
+        def deltas(self, deltas: Any) -> bytes:
+            if deltas[0].text == "b":
+                raise ZeroDivisionError
+            return super().deltas(deltas)
+
+    plays = {"A": Play(Text("a"), 0.01, Text("b"), for_ever()), "B": words("next")}
+    async with Engine(plays.__getitem__).running() as engine:
+        client = send_with(engine, BreaksLater)
+        await trio.sleep(0.02)
+        client.stream.cancel(Cause.STOPPED)
+        assert await client.read() == b"<open>[a]<error stopped>"
+        assert await engine.send("B").read() == b"<open>[next]<end stop>"
+        await engine.assert_nothing_is_left()
+    assert "ZeroDivisionError" in str(tracebacks.entries)
+
+
 async def test_a_prompt_whose_encoder_cannot_be_made_takes_no_place(
     autojump_clock: MockClock,
 ) -> None:

@@ -21,7 +21,7 @@ from jarvis_trio.errors import (
     UpstreamRejectedError,
     UpstreamTimeoutError,
 )
-from jarvis_trio.events import Cause, Completion, Phase, Reasoning, Text, ToolCall, Usage
+from jarvis_trio.events import Cause, Completion, Finish, Phase, Reasoning, Text, ToolCall, Usage
 from tests.engine.engine import Client
 from tests.scripted import PlainEncoder, ask
 
@@ -209,7 +209,7 @@ def test_an_answer_joins_its_texts_and_merges_its_tool_calls_by_index() -> None:
     answer.add([Text("a"), Reasoning("r1"), ToolCall(1, "call_1", "b", "{")])
     answer.add([ToolCall(0, "call_0", "a"), ToolCall(1, arguments="}"), Text("b"), Reasoning("r2")])
     answer.add([ToolCall(0, "ignored", "ignored", "[]")])
-    answer.mark(Usage(1, 2))
+    answer.add([Usage(1, 2)])
     assert answer.completion() == Completion(
         text="ab",
         reasoning="r1r2",
@@ -218,6 +218,18 @@ def test_an_answer_joins_its_texts_and_merges_its_tool_calls_by_index() -> None:
         usage=Usage(1, 2),
     )
     assert answer.pieces == 8
+
+
+def test_an_answer_keeps_one_string_for_each_run_of_one_kind_and_hands_it_on() -> None:
+    """One for each token would be most of what a stream weighs."""
+    answer = new_stream().answer
+    tokens = [Text(str(number % 10)) for number in range(20)]
+    added = answer.add([*tokens, Text(""), Reasoning(""), Reasoning("r"), Finish("stop"), *tokens])
+    joined = "0123456789" * 2
+    assert added == [Text(joined), Reasoning("r"), Text(joined)]
+    assert answer._text == [joined, joined]
+    assert (answer.pieces, answer.finish_reason) == (41, "stop")
+    assert answer.add([Text(""), Usage(1, 2)]) == []
 
 
 @hypothesis.given(st.lists(st.tuples(st.integers(0, 3), st.text(max_size=5)), max_size=20))

@@ -113,12 +113,31 @@ def test_a_line_reads_as_the_documents_say(logging: Logging) -> None:
 
 
 @pytest.mark.parametrize(
+    ("nanoseconds", "stamp"),
+    [
+        (1_769_428_800_000_000_000, "2026-01-26T12:00:00.000000Z"),
+        (1_769_428_800_000_001_999, "2026-01-26T12:00:00.000001Z"),
+        (1_769_428_800_999_999_999, "2026-01-26T12:00:00.999999Z"),
+        (1_769_428_801_000_000_000, "2026-01-26T12:00:01.000000Z"),
+    ],
+)
+def test_every_timestamp_has_six_digits_behind_the_second(
+    monkeypatch: pytest.MonkeyPatch, logging: Logging, nanoseconds: int, stamp: str
+) -> None:
+    monkeypatch.setattr("time.time_ns", lambda: nanoseconds)
+    logging.configure("info", "logfmt").info("e")
+    assert logging.close() == f"{stamp} info e\n"
+
+
+@pytest.mark.parametrize(
     ("value", "rendered"),
     [
         ("plain", "k=plain"),
         ("two words", 'k="two words"'),
         ('say "hi"', r'k="say \"hi\""'),
         ("a=b", 'k="a=b"'),
+        ("C:\\a b", r'k="C:\\a b"'),
+        ("C:\\a", r"k=C:\a"),
         ("a\nb", r"k=a\nb"),
         ("a\r\nb c", r'k="a\x0d\nb c"'),
         ("a\x1b[31mred", r"k=a\x1b[31mred"),
@@ -272,6 +291,42 @@ def test_a_stalled_target_blocks_nobody_and_what_is_lost_is_counted_and_told(
         *map(str, range(10)),
     ]
     assert [line for line in lines if line.startswith("lost")] == ["lost 3"]
+
+
+def test_lines_that_wait_for_a_slow_target_are_written_together() -> None:
+    target = Target()
+    target.let_go.clear()
+    writer = LineWriter(target, told_lost)
+    writer.msg("in hand")
+    assert target.stalled.wait(5)
+    for number in range(100):
+        writer.msg(str(number))
+    target.let_go.set()
+    assert target.has_written(2)
+    assert target.written == ["in hand\n", "".join(f"{number}\n" for number in range(100))]
+    writer.close()
+
+
+def test_a_line_waits_a_moment_for_others_so_that_the_thread_is_seldom_woken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits, let_go = threading.Event(), threading.Event()
+
+    def sleep(seconds: float) -> None:
+        assert seconds <= 0.05
+        waits.set()
+        assert let_go.wait(5)
+
+    monkeypatch.setattr("time.sleep", sleep)
+    target = Target()
+    writer = LineWriter(target, told_lost)
+    writer.msg("one")
+    assert waits.wait(5)
+    writer.msg("two")
+    let_go.set()
+    assert target.has_written(1)
+    assert target.written == ["one\ntwo\n"]
+    writer.close()
 
 
 def test_what_is_lost_a_second_time_is_told_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:

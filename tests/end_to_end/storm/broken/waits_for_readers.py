@@ -1,5 +1,7 @@
 """A new prompt waits until nobody reads the answer before it."""
 
+import trio
+
 from jarvis_trio.engine.sessions import Session, Sessions
 from jarvis_trio.engine.stream import LiveStream
 
@@ -13,5 +15,5 @@ def break_it() -> None:
 async def _wait_and_take_over(self: Sessions, session: Session, stream: LiveStream) -> None:
     if (holder := session.holder) is not None:
         while holder.replay._readers:
-            await holder.replay._room.park()
+            await trio.sleep(0.01)
     await _take_over(self, session, stream)

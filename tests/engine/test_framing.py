@@ -1,4 +1,4 @@
-"""Batching: the first text at once, then one frame per window at most, and nothing lost."""
+"""Framing: the first text at once, then one frame per window at most, and nothing lost."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,16 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from jarvis_trio.engine.batching import Batcher
+from jarvis_trio.engine.event_bus import EventBus
 from jarvis_trio.engine.replay import Reader
-from jarvis_trio.engine.run import READS_AHEAD
+from jarvis_trio.engine.run import run_stream
 from jarvis_trio.engine.stream import LiveStream, Prompt
+from jarvis_trio.engine.window import Window
 from jarvis_trio.errors import JarvisError, UpstreamEOFError
 from jarvis_trio.events import (
     Cause,
+    ChatEvent,
+    ChatRequest,
     Delta,
     Finish,
     FinishReason,
@@ -27,11 +30,11 @@ from jarvis_trio.events import (
     Usage,
 )
 from tests.engine.engine import LIMITS, Client, Engine
-from tests.scripted import Play, Step, ask
+from tests.scripted import Play, Script, ScriptedAnswer, ScriptedProvider, Step, ask
 
 
 class Exact:
-    """Frames that hold nothing but what was batched, so that joined frames can be compared."""
+    """Frames that hold nothing but what was framed, so that joined frames can be compared."""
 
     def __init__(self, stream_id: str) -> None:
         self.frames: list[bytes] = []
@@ -52,12 +55,10 @@ class Exact:
 
 def plain(delta: Delta) -> str:
     match delta:
-        case Text(text):
+        case Text(text) | Reasoning(text):
             return text
-        case Reasoning(text):
-            return f"({text})"
-        case ToolCall(index, _, _, arguments):
-            return f"{{{index}:{arguments}}}"
+        case ToolCall(arguments=arguments):
+            return arguments
     return ""
 
 
@@ -65,10 +66,6 @@ def new_stream(replay_limit_bytes: int = 1 << 20) -> LiveStream:
     return LiveStream(
         Prompt(ask("p"), "me", "s", "trace", Exact), replay_limit_bytes, lambda _: None
     )
-
-
-def new_batcher(stream: LiveStream, channel: trio.MemoryReceiveChannel[list[Delta]]) -> Batcher:
-    return Batcher(stream, channel, on_text=None)
 
 
 def framed(stream: LiveStream) -> str:
@@ -262,24 +259,45 @@ async def test_a_cancel_flushes_what_has_come_in_the_window(
     assert ("flush_on_cleanup", 2) in told
 
 
-async def test_a_cancel_flushes_what_is_still_in_the_channel(autojump_clock: MockClock) -> None:
-    """The batcher is held back by a reader; reads that had already arrived are in the answer."""
-    stream = new_stream(replay_limit_bytes=1)
-    stream.attach()
-    send, receive = trio.open_memory_channel[list[Delta]](READS_AHEAD)
-    batcher = new_batcher(stream, receive)
-    with send, receive:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(batcher.run)
-            await send.send([Text("first")])
-            await wait_all_tasks_blocked()
-            for text in "abc":
-                send.send_nowait([Text(text)])
-            await wait_all_tasks_blocked()
-            assert framed(stream) == "first"
-            nursery.cancel_scope.cancel(reason="the test stops the stream")
-        batcher.clean_up()
-        assert framed(stream) == "firstabc"
+async def test_a_stalled_reader_whose_buffer_is_full_loses_nothing_of_a_cancelled_window(
+    autojump_clock: MockClock, logged: structlog.testing.LogCapture
+) -> None:
+    """The stream waits for its reader; what was read, and what has come since, is in the answer."""
+    play = Play(Text("first"), 0.01, Text("ab"), 0.01, Text("c"), 0.01, Text("d"), trio.Event())
+    limits = replace(LIMITS, replay_limit_bytes=1)
+    async with Engine(lambda prompt: play, limits).running() as engine:
+        client = engine.send("A")
+        await trio.sleep(1)
+        client.stream.cancel(Cause.STOPPED)
+        await client.stream.finished.wait()
+        assert await client.read() == b"<open>[first][abcd]<error stopped>"
+        assert client.stream.answer.completion().text == "firstabcd"
+        await engine.assert_nothing_is_left()
+    told = [(entry["event"], entry.get("size")) for entry in logged.entries]
+    assert ("flush_on_cleanup", 4) in told
+    assert ("flush_cancelled", None) not in told
+
+
+async def test_a_lagging_reader_holds_the_upstream_back_and_not_the_frames_it_already_has(
+    autojump_clock: MockClock,
+) -> None:
+    """One read more than its buffer holds is taken from the upstream, in however long a time."""
+    read: Step = [Text("x" * 600), Text("y" * 600)]
+    play = Play(*[read] * 100, Finish("stop"))
+    limits = replace(LIMITS, replay_limit_bytes=3000)
+    async with Engine(lambda prompt: play, limits).running() as engine:
+        client = engine.send("A")
+        await trio.sleep(3600)
+        stream = client.stream
+        frames = len("<open>") + 3 * len("[]" + 1200 * "x")
+        assert stream.replay.appended_bytes == frames
+        assert (stream.phase, engine.provider.open) == (Phase.DECODE, 1)
+        await client.read_one()
+        await wait_all_tasks_blocked()
+        assert stream.replay.appended_bytes > frames
+        assert (await client.read()).endswith(b"<end stop>")
+        assert client.received.count(b"[") == 100
+        await engine.assert_nothing_is_left()
 
 
 async def test_the_log_tells_each_flush_with_its_size(
@@ -294,18 +312,18 @@ async def test_the_log_tells_each_flush_with_its_size(
         if entry["event"].startswith("flush_")
     ]
     assert told == [
-        ("flush_scheduled", None),
         ("flush_start", 3),
         ("flush_done", 1),
         ("flush_scheduled", None),
         ("flush_start", 4),
         ("flush_done", 1),
-        ("flush_immediate", 1099),
+        ("flush_scheduled", None),
         ("flush_start", 1101),
         ("flush_done", 2),
-        ("flush_scheduled", None),
+        ("flush_immediate", 1099),
         ("flush_start", 3),
         ("flush_done", 1),
+        ("flush_scheduled", None),
         ("flush_on_end", None),
     ]
 
@@ -354,29 +372,59 @@ def make_deltas(sends: Sequence[tuple[float, list[tuple[str, int]]]]) -> list[li
     return reads
 
 
+class NotedAnswer(ScriptedAnswer):
+    """Notes what the stream has taken from it."""
+
+    provider: "Noted"
+
+    async def receive(self) -> list[Delta]:
+        deltas = await super().receive()
+        self.provider.taken.extend(deltas)
+        return deltas
+
+    def receive_nowait(self) -> list[Delta]:
+        deltas = super().receive_nowait()
+        self.provider.taken.extend(deltas)
+        return deltas
+
+
+class Noted(ScriptedProvider):
+    """A provider whose answers note what is taken."""
+
+    def __init__(self, script: Script) -> None:
+        super().__init__(script)
+        self.taken: list[Delta] = []
+
+    def chat(self, request: ChatRequest) -> NotedAnswer:
+        return NotedAnswer(self, "A", self.script("A"))
+
+
+class CancelAtStep(trio.abc.Instrument):
+    """Cancels a stream in the middle of a step of its own: at its next await, whichever that is."""
+
+    def __init__(self, stream: LiveStream, step: int) -> None:
+        self.stream = stream
+        self.task = trio.lowlevel.current_task()
+        self.steps_left = step
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.steps_left -= task is self.task
+        if self.steps_left == 0:
+            self.stream.cancel(Cause.STOPPED)
+
+
 class Trial:
-    """One batcher between a sender that pauses and a reader that may be slow or absent."""
+    """One stream between an upstream that pauses and a reader that may be slow or absent."""
 
-    def __init__(
-        self,
-        pauses: list[float],
-        reads: list[list[Delta]],
-        cancel_after: float | None,
-        reader_pause: float | None,
-    ) -> None:
-        self.pauses = pauses
-        self.reads = reads
-        self.cancel_after = cancel_after
-        self.reader_pause = reader_pause
-        self.handed_over: list[str] = []
+    def __init__(self, sends: list[tuple[float, list[Delta]]]) -> None:
+        steps = [step for pause, deltas in sends for step in (pause, deltas)]
+        self.cancel_after: float | None = None
+        self.cancel_at_step = -1
+        self.reader_pause: float | None = 0.0
+        self.is_heard = False
+        self.provider = Noted(lambda _: Play(*steps, Finish("stop")))
         self.received = b""
-
-    async def feed(self, channel: trio.MemorySendChannel[list[Delta]]) -> None:
-        with channel:
-            for pause, deltas in zip(self.pauses, self.reads, strict=True):
-                await trio.sleep(pause)
-                await channel.send(deltas)
-                self.handed_over.extend(map(plain, deltas))
+        self.heard = ""
 
     async def read(self, reader: Reader, pause: float) -> None:
         while data := await reader.receive(7):
@@ -384,22 +432,25 @@ class Trial:
             self.received += data
             await trio.sleep(pause)
 
+    async def hear(self, event: ChatEvent) -> None:
+        self.heard += event.data["text"]
+
     async def run(self, replay_limit: int) -> LiveStream:
+        bus = EventBus()
+        if self.is_heard:
+            bus.subscribe("chat.token", self.hear)
         stream = new_stream(replay_limit)
         reader = stream.attach()
-        send, receive = trio.open_memory_channel[list[Delta]](READS_AHEAD)
-        batcher = new_batcher(stream, receive)
         async with trio.open_nursery() as nursery:
             if self.reader_pause is not None:
                 nursery.start_soon(self.read, reader, self.reader_pause)
-            with receive:
-                async with trio.open_nursery() as making:
-                    if self.cancel_after is not None:
-                        making.cancel_scope.deadline = trio.current_time() + self.cancel_after
-                    making.start_soon(self.feed, send)
-                    making.start_soon(batcher.run)
-                batcher.clean_up()
-            stream.replay.close()
+            if self.cancel_after is not None:
+                stream.scope.deadline = trio.current_time() + self.cancel_after
+            trio.lowlevel.add_instrument(CancelAtStep(stream, self.cancel_at_step))
+            with stream.scope:
+                await run_stream(stream, self.provider, LIMITS, Window(0.075), bus)
+            stream.conclude()
+        assert self.provider.open == 0
         return stream
 
 
@@ -409,30 +460,61 @@ class Trial:
     cancel_after=st.none() | st.sampled_from([0.0, 0.0001, 0.075, 0.15]) | st.floats(0, 2),
     reader_pause=st.sampled_from([None, 0.0, 0.01, 0.3]),
     replay_limit=st.sampled_from([1, 40, 1 << 20]),
+    is_heard=st.booleans(),
 )
-def test_whatever_is_sent_and_cancelled_the_frames_are_exactly_what_was_handed_over(
+def test_whatever_is_sent_and_cancelled_the_frames_are_exactly_what_was_taken(
     sends: list[tuple[float, list[tuple[str, int]]]],
     cancel_after: float | None,
     reader_pause: float | None,
     replay_limit: int,
+    is_heard: bool,
 ) -> None:
     """Never reordered, lost or framed twice; without a cancel it is all that was sent."""
     if cancel_after is None and reader_pause is None:
         reader_pause = 0.0  # a reader that never reads is only ever ended by a cancel
     reads = make_deltas(sends)
-    trial = Trial([pause for pause, _ in sends], reads, cancel_after, reader_pause)
-    clock = MockClock(autojump_threshold=0)
-    stream = trio.run(trial.run, replay_limit, clock=clock)
+    pauses = [pause for pause, _ in sends]
+    trial = Trial(list(zip(pauses, reads, strict=True)))
+    trial.cancel_after, trial.reader_pause, trial.is_heard = cancel_after, reader_pause, is_heard
+    stream = trio.run(trial.run, replay_limit, clock=MockClock(autojump_threshold=0))
     whole = "".join(plain(delta) for deltas in reads for delta in deltas)
     sent = framed(stream)
-    assert sent == "".join(trial.handed_over)
+    assert sent == "".join(map(plain, trial.provider.taken))
     assert whole.startswith(sent)
     if cancel_after is None:
         assert sent == whole
     if reader_pause is not None:
         assert trial.received.decode() == sent
-    texts = [delta.text for deltas in reads for delta in deltas if isinstance(delta, Text)]
-    assert stream.answer.completion().text == "".join(text for text in texts if text in sent)
+    answer = stream.answer.completion()
+    taken_texts = [delta.text for delta in trial.provider.taken if isinstance(delta, Text)]
+    assert answer.text == "".join(taken_texts)
+    assert answer.reasoning == "".join(
+        d.text for d in trial.provider.taken if isinstance(d, Reasoning)
+    )
+    if is_heard and cancel_after is None:
+        assert trial.heard == answer.text
+
+
+@pytest.mark.parametrize("replay_limit", [1, 1 << 20])
+def test_a_cancel_at_any_await_loses_nothing_that_was_taken(replay_limit: int) -> None:
+    """Every await there is, one after the other, until the answer ends before its cancel."""
+    sends: list[tuple[float, list[Delta]]] = [
+        (0.03, [Text(f"{number};"), Reasoning(f"{number}?")]) for number in range(12)
+    ]
+    whole = "".join(plain(delta) for _, deltas in sends for delta in deltas)
+    lengths = []
+    for step in range(1, 200):
+        trial = Trial(sends)
+        trial.cancel_at_step, trial.reader_pause = step, 0.05
+        stream = trio.run(trial.run, replay_limit, clock=MockClock(autojump_threshold=0))
+        sent = framed(stream)
+        assert sent == "".join(map(plain, trial.provider.taken)) == trial.received.decode()
+        assert whole.startswith(sent)
+        lengths.append(len(sent))
+        if stream.cause is Cause.COMPLETED:
+            break
+    assert sent == whole
+    assert len(set(lengths)) > 4
 
 
 async def test_the_window_is_no_silence_of_the_upstreams(autojump_clock: MockClock) -> None:
