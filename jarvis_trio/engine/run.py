@@ -2,7 +2,7 @@
 
 ::
 
-    run_stream      provider -> deltas -> frames -> replay buffer, one read after the other
+    StreamRunner    provider -> deltas -> frames -> replay buffer, one read after the other
     └─ callbacks    one task per subscriber of the event bus, if there is one
 
 Between two reads it waits until its readers have room, then for the batching window. Meanwhile what
@@ -18,12 +18,13 @@ from msgspec import Struct
 from jarvis_trio.engine.asking import ask
 from jarvis_trio.engine.event_bus import TOLD_ON_THE_WAY, EventBus, EventName, StreamEvents
 from jarvis_trio.engine.framing import Framer
+from jarvis_trio.engine.idle_timeout import IdleTimeout
 from jarvis_trio.engine.pace import Pace, is_end
 from jarvis_trio.engine.stream import LiveStream
 from jarvis_trio.engine.window import Window
 from jarvis_trio.errors import JarvisError, UpstreamEOFError, UpstreamTimeoutError
 from jarvis_trio.events import ChatEvent, Phase
-from jarvis_trio.providers.base import Provider
+from jarvis_trio.providers.base import Answer, Provider
 
 
 class StreamLimits(Struct, frozen=True):
@@ -38,107 +39,122 @@ class StreamLimits(Struct, frozen=True):
     upstream_retries: int
 
 
-async def run_stream(
-    stream: LiveStream, provider: Provider, limits: StreamLimits, window: Window, bus: EventBus
-) -> None:
-    """Make the answer. Returns, or is cancelled, with nothing of it left running.
+class StreamRunner:
+    """Runs streams, each in the task that asks for it; what they have in common is here."""
 
-    Readers have their terminal frame as soon as the answer is made: callbacks that still run
-    then are given ``cleanup_timeout`` and hold nobody up, as a new prompt cancels them at once.
-    """
-    if not bus.has_subscribers(*TOLD_ON_THE_WAY):
-        await _make(stream, provider, limits, window, None)
-        return
-    async with trio.open_nursery() as callbacks:
-        events = bus.attach(callbacks, stream.prompt.trace)
+    def __init__(
+        self, provider: Provider, limits: StreamLimits, window: Window, bus: EventBus
+    ) -> None:
+        self.idle_timeout = IdleTimeout()
+        self._provider = provider
+        self._limits = limits
+        self._window = window
+        self._bus = bus
+
+    async def run(self, stream: LiveStream) -> None:
+        """Make the answer. Returns, or is cancelled, with nothing of it left running.
+
+        Readers have their terminal frame as soon as the answer is made: callbacks that still run
+        then are given ``cleanup_timeout`` and hold nobody up, as a new prompt cancels them at once.
+        """
+        if not self._bus.has_subscribers(*TOLD_ON_THE_WAY):
+            await self._make(stream, None)
+            return
+        async with trio.open_nursery() as callbacks:
+            events = self._bus.attach(callbacks, stream.prompt.trace)
+            try:
+                await self._make(stream, events)
+                cleanup_seconds = self._limits.cleanup_timeout_seconds
+                callbacks.cancel_scope.deadline = trio.current_time() + cleanup_seconds
+            finally:
+                events.close()
+                stream.log.debug("cleanup_callback_tasks", count=events.running)
+
+    async def _make(self, stream: LiveStream, events: StreamEvents | None) -> None:
+        """Read and frame from beginning to end. A failure is noted on the stream, not raised."""
+
+        def tell_text(text: str) -> None:
+            if events is not None:
+                events.emit(event_of(stream, "chat.token", text=text))
+
+        stream.begin()
+        if events is not None:
+            events.emit(event_of(stream, "chat.status", status="thinking"))
+        framer = Framer(stream, None if events is None else tell_text)
+        limit = trio.CancelScope(
+            deadline=trio.current_time() + self._limits.first_token_timeout_seconds
+        )
         try:
-            await _make(stream, provider, limits, window, events)
-            callbacks.cancel_scope.deadline = trio.current_time() + limits.cleanup_timeout_seconds
+            await self._read(stream, framer, limit)
+        except BaseException:
+            framer.clean_up()
+            raise
         finally:
-            events.close()
-            stream.log.debug("cleanup_callback_tasks", count=events.running)
+            self.idle_timeout.stop(limit)
+        stream.log.debug("flush_on_end")
+        await stream.replay.wait_for_room()
+        if stream.answer.finish_reason is None:
+            # A provider that ends without an end marker breaks its promise; ours holds.
+            stream.fail(UpstreamEOFError(f"{self._provider.name} sent no end marker"))
+        stream.conclude()
+
+    async def _read(self, stream: LiveStream, framer: Framer, limit: trio.CancelScope) -> None:
+        """Read the upstream until it ends, fails or is too slow, which is to cancel ``limit``.
+
+        *Resources:* the upstream connection is the provider's context, closed before this returns.
+        """
+        try:
+            with limit:
+                async with AsyncExitStack() as connection:
+                    retries = self._limits.upstream_retries
+                    answer = await ask(stream, self._provider, retries, connection)
+                    stream.accept()
+                    await self._frame_all(stream, answer, framer, limit)
+                    stream.reach(Phase.FLUSH)
+            if limit.cancelled_caught:
+                stream.fail(self._too_slow(stream))
+        except JarvisError as error:
+            stream.fail(error)
+        except Exception:
+            stream.log.exception("stream_crashed", phase=str(stream.phase))
+            stream.fail(JarvisError("the server failed while it made this answer; see its log"))
+
+    async def _frame_all(
+        self, stream: LiveStream, answer: Answer, framer: Framer, limit: trio.CancelScope
+    ) -> None:
+        """Frame what ``answer`` brings, at the window's pace."""
+        pace = Pace(self._window, self._limits.flush_bytes, stream.log)
+        deltas = await answer.receive()
+        limit.deadline = math.inf  # which was the first token's
+        while deltas:
+            stream.reach(Phase.DECODE)
+            size = framer.frame(deltas)
+            try:
+                if not stream.replay.has_room and not is_end(deltas):
+                    # Waiting for our own readers is not the upstream's fault.
+                    self.idle_timeout.stop(limit)
+                    await stream.replay.wait_for_room()
+                # In the window nobody listens.
+                rest_seconds = self._window.seconds + self._limits.idle_timeout_seconds
+                self.idle_timeout.begin(limit, trio.current_time() + rest_seconds)
+                await pace.rest(answer, deltas, size)
+            except trio.Cancelled:
+                framer.frame_last(answer.receive_nowait())
+                raise
+            deltas = await answer.receive()
+
+    def _too_slow(self, stream: LiveStream) -> UpstreamTimeoutError:
+        if stream.phase is Phase.DECODE:
+            waited, what = self._limits.idle_timeout_seconds, "the next token"
+        else:
+            waited, what = self._limits.first_token_timeout_seconds, "a first token"
+        return UpstreamTimeoutError(
+            f"{self._provider.name} sent nothing for {waited:g} s while we waited for {what} "
+            f"({stream.phase})"
+        )
 
 
 def event_of(stream: LiveStream, name: EventName, **data: object) -> ChatEvent:
     """Return an event that carries its stream's ids: tasks inherit the wrong context."""
     prompt = stream.prompt
     return ChatEvent(name, stream.id, prompt.session_id, prompt.trace, data)
-
-
-async def _make(
-    stream: LiveStream,
-    provider: Provider,
-    limits: StreamLimits,
-    window: Window,
-    events: StreamEvents | None,
-) -> None:
-    """Read and frame from beginning to end. A failure is noted on the stream, not raised."""
-
-    def tell_text(text: str) -> None:
-        if events is not None:
-            events.emit(event_of(stream, "chat.token", text=text))
-
-    stream.begin()
-    if events is not None:
-        events.emit(event_of(stream, "chat.status", status="thinking"))
-    framer = Framer(stream, None if events is None else tell_text)
-    try:
-        await _read(stream, provider, limits, window, framer)
-    except BaseException:
-        framer.clean_up()
-        raise
-    stream.log.debug("flush_on_end")
-    await stream.replay.wait_for_room()
-    if stream.answer.finish_reason is None:
-        # A provider that ends without an end marker breaks its promise; ours holds.
-        stream.fail(UpstreamEOFError(f"{provider.name} sent no end marker"))
-    stream.conclude()
-
-
-async def _read(
-    stream: LiveStream, provider: Provider, limits: StreamLimits, window: Window, framer: Framer
-) -> None:
-    """Read the upstream until it ends, fails or is too slow.
-
-    *Resources:* the upstream connection is the provider's context, closed before this returns.
-    """
-    pace = Pace(window, limits.flush_bytes, stream.log)
-    limit = trio.CancelScope(deadline=trio.current_time() + limits.first_token_timeout_seconds)
-    try:
-        with limit:
-            async with AsyncExitStack() as connection:
-                answer = await ask(stream, provider, limits.upstream_retries, connection)
-                stream.accept()
-                while deltas := await answer.receive():
-                    stream.reach(Phase.DECODE)
-                    size = framer.frame(deltas)
-                    try:
-                        if not stream.replay.has_room and not is_end(deltas):
-                            # Waiting for our own readers is not the upstream's fault.
-                            limit.deadline = math.inf
-                            await stream.replay.wait_for_room()
-                        # In the window nobody listens.
-                        rest_seconds = window.seconds + limits.idle_timeout_seconds
-                        limit.deadline = trio.current_time() + rest_seconds
-                        await pace.rest(answer, deltas, size)
-                    except trio.Cancelled:
-                        framer.frame_last(answer.receive_nowait())
-                        raise
-                stream.reach(Phase.FLUSH)
-        if limit.cancelled_caught:
-            stream.fail(_too_slow(stream, provider, limits))
-    except JarvisError as error:
-        stream.fail(error)
-    except Exception:
-        stream.log.exception("stream_crashed", phase=str(stream.phase))
-        stream.fail(JarvisError("the server failed while it made this answer; see its log"))
-
-
-def _too_slow(stream: LiveStream, provider: Provider, limits: StreamLimits) -> UpstreamTimeoutError:
-    if stream.phase is Phase.DECODE:
-        waited, what = limits.idle_timeout_seconds, "the next token"
-    else:
-        waited, what = limits.first_token_timeout_seconds, "a first token"
-    return UpstreamTimeoutError(
-        f"{provider.name} sent nothing for {waited:g} s while we waited for {what} ({stream.phase})"
-    )

@@ -11,7 +11,7 @@ import trio
 from jarvis_trio.engine.admission import Admission
 from jarvis_trio.engine.event_bus import EventBus, EventName
 from jarvis_trio.engine.policies import Policy, decide
-from jarvis_trio.engine.run import StreamLimits, event_of, run_stream
+from jarvis_trio.engine.run import StreamLimits, StreamRunner, event_of
 from jarvis_trio.engine.stream import FAILURES, LiveStream, Prompt, superseded_by
 from jarvis_trio.engine.window import Window
 from jarvis_trio.errors import JarvisError, ServerShutdownError
@@ -74,6 +74,7 @@ class Sessions:
         self.is_draining = False
         self.window = Window(limits.flush_window_seconds)
         self._limits = limits
+        self._runner = StreamRunner(provider, limits, self.window, bus)
         self._metrics = metrics
         self._admission = admission
         self._sessions: dict[tuple[str, str], Session] = {}
@@ -86,15 +87,18 @@ class Sessions:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the streams until :meth:`close`, then end them all within ``cleanup_timeout``."""
         try:
-            async with trio.open_nursery() as nursery:
-                self._nursery = nursery
-                task_status.started()
-                await self._closing.wait()
-                await self.end_all()
-                # What is left tells subscribers how the streams ended.
-                nursery.cancel_scope.deadline = (
-                    trio.current_time() + self._limits.cleanup_timeout_seconds
-                )
+            async with trio.open_nursery() as timeouts:
+                timeouts.start_soon(self._runner.idle_timeout.run, name="idle timeout")
+                async with trio.open_nursery() as nursery:
+                    self._nursery = nursery
+                    task_status.started()
+                    await self._closing.wait()
+                    await self.end_all()
+                    # What is left tells subscribers how the streams ended.
+                    nursery.cancel_scope.deadline = (
+                        trio.current_time() + self._limits.cleanup_timeout_seconds
+                    )
+                timeouts.cancel_scope.cancel(reason="there are no streams any more")
         finally:
             self._nursery = None
             self.bus.close()
@@ -179,7 +183,7 @@ class Sessions:
             with stream.scope:
                 await self._take_over(session, stream)
                 await self._admission.turns.take(stream)
-                await run_stream(stream, self.provider, self._limits, self.window, self.bus)
+                await self._runner.run(stream)
         except* Exception:
             stream.log.exception("stream_crashed", phase=str(stream.phase))
             stream.fail(JarvisError("the server failed while it made this answer; see its log"))

@@ -12,7 +12,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from jarvis_trio.engine.event_bus import EventBus
 from jarvis_trio.engine.replay import Reader
-from jarvis_trio.engine.run import run_stream
+from jarvis_trio.engine.run import StreamRunner
 from jarvis_trio.engine.stream import LiveStream, Prompt
 from jarvis_trio.engine.window import Window
 from jarvis_trio.errors import JarvisError, UpstreamEOFError
@@ -448,7 +448,7 @@ class Trial:
                 stream.scope.deadline = trio.current_time() + self.cancel_after
             trio.lowlevel.add_instrument(CancelAtStep(stream, self.cancel_at_step))
             with stream.scope:
-                await run_stream(stream, self.provider, LIMITS, Window(0.075), bus)
+                await StreamRunner(self.provider, LIMITS, Window(0.075), bus).run(stream)
             stream.conclude()
         assert self.provider.open == 0
         return stream
