@@ -96,4 +96,5 @@ class Engine:
         assert self.admission.taken == 0
         assert not self.turns._takers
         assert self.turns._limiter.borrowed_tokens == 0
+        assert not self.sessions._runner.idle_timeout._ends
         assert self.provider.open == 0
