@@ -10,7 +10,7 @@ from hypercorn.protocol.h2 import StreamBuffer
 from hypercorn.trio.worker_context import EventWrapper, WorkerContext
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from jarvis_trio.web.hypercorn_floods import BoundedH11Protocol
+from jarvis_trio.web.hypercorn_h11 import MendedH11Protocol
 from jarvis_trio.web.hypercorn_mends import mend_hypercorn
 
 SLICE = 16_384
@@ -63,7 +63,7 @@ async def test_an_answer_behind_the_end_of_its_connection_goes_nowhere() -> None
 
     nothing: Any = None
     context = WorkerContext(None)
-    protocol = BoundedH11Protocol(
+    protocol = MendedH11Protocol(
         nothing, Config(), context, nothing, nothing, False, nothing, nothing, send
     )
     with trio.fail_after(5):
