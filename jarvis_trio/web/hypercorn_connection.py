@@ -1,24 +1,25 @@
 """One client's connection, in the place of Hypercorn 0.18's ``TCPServer``.
 
-One task reads and handles what comes, and an idle connection has no other. What else is different,
-by the numbers of :mod:`hypercorn_mends`:
+One task reads and handles what comes, and an idle connection has no other. What else is different:
 
 1. An error that one connection's bytes provoke in Hypercorn (an HTTP/2 path that is not ASCII, data
    for a stream that has ended) escapes into the nursery of all connections and ends the server,
    with status 0. Here it ends its own connection.
-3. After the end of what a client sends, it waits for the connection's own idle timer: every client
+2. After the end of what a client sends, it waits for the connection's own idle timer: every client
    that closes a kept connection leaves a descriptor behind for ``keep_alive_timeout``. Here the
    timer is a deadline, of the read and of what is being sent.
-5. Closing a connection while an answer's last bytes are being sent is told to that answer's task as
+3. Closing a connection while an answer's last bytes are being sent is told to that answer's task as
    an error of its own. Here it is what it is: the end of the connection.
-8. A request is told its client's address, which is none on a unix socket, and has no way to end a
+4. A request is told its client's address, which is none on a unix socket, and has no way to end a
    connection whose client does not read. Here it is given the connection's socket, and what is
    written there is counted.
-11. A write that the kernel takes at once, as nearly all are, need not go through a lock, a shield
+5. A write that the kernel takes at once, as nearly all are, need not go through a lock, a shield
    and trio's own checks: these cost more than the write. Here they are for the others.
-12. A request that has ended is told of the rest of its body, and that waits until somebody takes
-   it, which nobody does. Here it is told nothing; and what it has room for costs no round of the
+6. A request that has ended is told of the rest of its body, and that waits until somebody takes
+   it, which nobody does. Here it is told nothing; and what there is room for costs no round of the
    loop.
+
+A test over real sockets for each says when it is needed no longer.
 """
 
 from collections.abc import Awaitable, Callable, Generator
@@ -217,7 +218,8 @@ class Connection:
     async def _send_rest(self, data: bytes) -> bool:
         """Wait until the kernel has taken it, or the connection has ended; return which."""
         async with self._send_lock:
-            # The rest of it must follow. While there are requests, :mod:`stall_watch` bounds this.
+            # The rest must follow. A client that does not take it is :mod:`stall_watch`'s affair
+            # while it has requests, and else is idle.
             with trio.CancelScope(shield=True, deadline=self._ends_at) as self._sending:
                 try:
                     await self._stream.send_all(data)
@@ -231,7 +233,7 @@ class Connection:
 
     async def _close(self) -> None:
         self._end_at(AT_ONCE)
-        self._client_socket.shut_down()  # whoever reads or sends is told
+        self._client_socket.shut_down()  # its client is told now, and nothing follows half a send
         if self._protocol is not None:
             await self._protocol.handle(Closed())
 
@@ -250,9 +252,8 @@ class Connection:
         self._end_at(trio.current_time() + seconds)
 
     def _end_at(self, deadline: float) -> None:
-        """Let what is read, and sent, go on until then; an end is for good."""
-        if self._ends_at > AT_ONCE:
-            self._ends_at = self._reading.deadline = self._sending.deadline = deadline
+        """Let what is being read, and sent, go on until then."""
+        self._ends_at = self._reading.deadline = self._sending.deadline = deadline
 
 
 def _first(group: BaseExceptionGroup[Exception]) -> BaseException:

@@ -19,7 +19,7 @@ from h11._writers import ChunkedWriter
 from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol.events import Body, Response
 from hypercorn.protocol.events import Event as StreamEvent
-from hypercorn.protocol.h11 import H11Protocol, H11WSConnection
+from hypercorn.protocol.h11 import H11Protocol
 
 AHEAD_BYTES = 256 * 1024
 """What may wait behind the request that is answered, before no more of it is read."""
@@ -52,15 +52,21 @@ class MendedH11Protocol(H11Protocol):
     async def handle(self, event: Event) -> None:
         """Handle what has been read; after the end, nothing more."""
         await super().handle(event)
-        if isinstance(event, Closed) and not self._has_ended:
-            # It takes bytes for a WebSocket's, and there is none: requests are seen no more.
-            self.connection = H11WSConnection(self.connection)  # type: ignore[arg-type]
+        if isinstance(event, Closed):
             self._has_ended = True
             await self.can_read.set()
-        while self._is_paused and len(self.connection.trailing_data[0]) > AHEAD_BYTES:
+        while self._is_full():
             await self.can_read.clear()
             await self.can_read.wait()
             await self._handle_events()
+
+    async def _handle_events(self) -> None:
+        if not self._has_ended:
+            await super()._handle_events()
+
+    def _is_full(self) -> bool:
+        is_waiting = self._is_paused and not self._has_ended
+        return is_waiting and len(self.connection.trailing_data[0]) > AHEAD_BYTES
 
     @property
     def _is_paused(self) -> bool:

@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -67,6 +68,8 @@ class Application:
                 return
             await send_body(send, path.encode())
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+            if path == "/lingering":
+                await self.go_on.wait()
 
     async def until_departure_or_told(self, receive: ASGIReceiveCallable) -> None:
         async with trio.open_nursery() as nursery:
@@ -151,6 +154,54 @@ async def test_connections_without_a_request_end_at_a_shutdown_and_the_others_wi
             assert b"/slow" in await read_until(busy, b"")
 
 
+async def test_an_http2_connection_ends_with_its_last_answer_at_a_shutdown() -> None:
+    async with serving() as server:
+        with server.connect() as sock:
+            client = H2Client(sock, stream_window=WINDOW)
+            stream = client.open(headers("/slow"))
+            client.send(stream, b"", end_stream=True)
+            await wait_all_tasks_blocked(SETTLED_SECONDS)
+            server.over.set()
+            server.application.go_on.set()
+            await server.wait_until_all_have_ended()
+
+
+async def test_a_client_is_told_of_the_end_at_once_also_when_its_request_lingers() -> None:
+    async with serving() as server:
+        with server.connect() as sock:
+            sock.sendall(get("/lingering").replace(b"Host", b"Connection: close\r\nHost"))
+            assert b"/lingering" in await read_until(sock, b"")
+        server.application.go_on.set()
+
+
+async def test_a_connection_is_one_task_and_a_request_six_of_its_steps() -> None:
+    """Each is a round of the loop, before the first byte of an answer or after its last."""
+    steps = Steps()
+    trio.lowlevel.add_instrument(steps)
+    async with serving() as server:
+        before = trio.lowlevel.current_statistics().tasks_living
+        with contextlib.ExitStack() as socks:
+            for _ in range(10):
+                sock = socks.enter_context(server.connect())
+                sock.sendall(get())
+                await read_until(sock, b"0\r\n\r\n")
+            await wait_all_tasks_blocked(SETTLED_SECONDS)
+            assert trio.lowlevel.current_statistics().tasks_living == before + 10
+        await server.wait_until_all_have_ended()
+    assert max(steps.of_connections.values()) <= 6
+
+
+class Steps(trio.abc.Instrument):
+    """Counts the steps of each connection's task."""
+
+    def __init__(self) -> None:
+        self.of_connections: Counter[trio.lowlevel.Task] = Counter()
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        if task.name.endswith("._run_handler"):
+            self.of_connections[task] += 1
+
+
 async def test_a_client_that_only_asks_for_signs_of_life_and_reads_none_is_idle() -> None:
     """What is sent to it waits in the kernel, and the connection with that."""
     async with serving(keep_alive_timeout=PATIENCE_SECONDS) as server:
@@ -167,8 +218,9 @@ async def test_an_answer_that_was_given_up_does_not_keep_its_connection() -> Non
         with small(server) as sock:
             client = H2Client(sock, stream_window=WINDOW)
             client.send(client.open(headers("/endless")), b"", end_stream=True)
+            await wait_all_tasks_blocked(SETTLED_SECONDS)
+            sock.sendall(PING)  # its answer waits behind those bytes, and nothing is read meanwhile
             await server.application.gave_up.wait()
-            server.over.set()
             await server.wait_until_all_have_ended()
 
 
