@@ -179,6 +179,7 @@ async def test_a_connection_is_one_task_and_a_request_six_of_its_steps() -> None
     steps = Steps()
     trio.lowlevel.add_instrument(steps)
     async with serving() as server:
+        await wait_all_tasks_blocked(SETTLED_SECONDS)
         before = trio.lowlevel.current_statistics().tasks_living
         with contextlib.ExitStack() as socks:
             for _ in range(10):
