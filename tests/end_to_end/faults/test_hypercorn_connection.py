@@ -39,6 +39,7 @@ class Application:
 
     def __init__(self) -> None:
         self.go_on = trio.Event()
+        self.end = trio.Event()
         self.departed = trio.Event()
         self.gave_up = trio.Event()
 
@@ -58,7 +59,7 @@ class Application:
             while (await receive()).get("more_body", False):
                 pass
             await send({"type": "http.response.start", "status": 200, "headers": []})
-            if path == "/slow":
+            if path.startswith("/slow"):
                 await self.until_departure_or_told(receive)
             with trio.move_on_after(PATIENCE_SECONDS):
                 while path == "/endless":
@@ -68,8 +69,8 @@ class Application:
                 return
             await send_body(send, path.encode())
             await send({"type": "http.response.body", "body": b"", "more_body": False})
-            if path == "/lingering":
-                await self.go_on.wait()
+            if path.endswith("/lingering"):
+                await self.end.wait()
 
     async def until_departure_or_told(self, receive: ASGIReceiveCallable) -> None:
         async with trio.open_nursery() as nursery:
@@ -171,7 +172,7 @@ async def test_a_client_is_told_of_the_end_at_once_also_when_its_request_lingers
         with server.connect() as sock:
             sock.sendall(get("/lingering").replace(b"Host", b"Connection: close\r\nHost"))
             assert b"/lingering" in await read_until(sock, b"")
-        server.application.go_on.set()
+        server.application.end.set()
 
 
 async def test_a_connection_is_one_task_and_a_request_six_of_its_steps() -> None:
@@ -301,6 +302,21 @@ async def test_of_what_is_sent_behind_a_request_only_so_much_is_read() -> None:
                 await trio.to_thread.run_sync(send_on_and_on, sock, large, abandon_on_cancel=True)
             assert AHEAD_BYTES < waiting_bytes() <= AHEAD_BYTES + READ_BYTES
         server.application.go_on.set()
+
+
+async def test_of_what_is_sent_behind_the_last_request_nothing_more_is_read() -> None:
+    last = get("/slow/lingering").replace(b"Host", b"Connection: close\r\nHost")
+    async with serving() as server:
+        with server.connect() as sock:
+            sock.sendall(last)
+            await read_until(sock, b"\r\n\r\n")
+            # Little more than may wait: the kernel has all of it, and no cause to break off.
+            await trio.to_thread.run_sync(sock.sendall, bytes(AHEAD_BYTES + 10 * READ_BYTES))
+            await wait_all_tasks_blocked(SETTLED_SECONDS)
+            server.application.go_on.set()
+            await wait_all_tasks_blocked(SETTLED_SECONDS)
+            assert waiting_bytes() <= AHEAD_BYTES + READ_BYTES
+        server.application.end.set()
 
 
 def send_on_and_on(sock: socket.socket, data: bytes) -> None:
