@@ -3,8 +3,8 @@
 Hypercorn sends to its clients inside a shield without a deadline: what waits there for a client
 that does not read is reached by no cancel scope. The client's socket is reached: after
 ``shutdown(SHUT_RDWR)`` that send fails, and the request's task ends as if the client had left.
-:mod:`hypercorn_mends` gives it to every request of its connection, whatever it is (TCP, TLS, a unix
-socket). A request that came another way (QUIC, another server, a test) has none.
+:mod:`hypercorn_connection` gives it to every request of its connection, whatever it is (TCP, TLS, a
+unix socket). A request that came another way (QUIC, another server, a test) has none.
 """
 
 import fcntl

@@ -4,13 +4,13 @@ from typing import Any
 
 import trio
 from hypercorn.config import Config
-from hypercorn.events import Closed, Event
+from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol.events import Body, Response
 from hypercorn.protocol.h2 import StreamBuffer
 from hypercorn.trio.worker_context import EventWrapper, WorkerContext
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from jarvis_trio.web.hypercorn_floods import BoundedH11Protocol
+from jarvis_trio.web.hypercorn_h11 import MendedH11Protocol
 from jarvis_trio.web.hypercorn_mends import mend_hypercorn
 
 SLICE = 16_384
@@ -63,7 +63,7 @@ async def test_an_answer_behind_the_end_of_its_connection_goes_nowhere() -> None
 
     nothing: Any = None
     context = WorkerContext(None)
-    protocol = BoundedH11Protocol(
+    protocol = MendedH11Protocol(
         nothing, Config(), context, nothing, nothing, False, nothing, nothing, send
     )
     with trio.fail_after(5):
@@ -71,3 +71,15 @@ async def test_an_answer_behind_the_end_of_its_connection_goes_nowhere() -> None
         await protocol.stream_send(Response(stream_id=1, headers=[], status_code=200))
         await protocol.stream_send(Body(stream_id=1, data=b"x"))
     assert sent == []
+
+
+async def test_a_request_that_is_read_behind_the_end_of_its_connection_begins_nothing() -> None:
+    """Nobody would tell it that its client has gone."""
+    nothing: Any = None
+    protocol = MendedH11Protocol(
+        nothing, Config(), WorkerContext(None), nothing, nothing, False, nothing, nothing, nothing
+    )
+    with trio.fail_after(5):
+        await protocol.handle(Closed())
+        await protocol.handle(RawData(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
+    assert protocol.stream is None

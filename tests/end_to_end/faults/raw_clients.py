@@ -135,6 +135,10 @@ class H2Client:
         self.connection.close_connection()
         self._flush()
 
+    def ping(self) -> None:
+        self.connection.ping(bytes(8))
+        self._flush()
+
     def read_once(self) -> None:
         """Take in one read, without opening any window again."""
         data = self.sock.recv(65_536)

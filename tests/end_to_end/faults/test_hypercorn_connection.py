@@ -1,0 +1,345 @@
+"""What ends a connection, and what it leaves, under the mended Hypercorn and on real sockets."""
+
+import contextlib
+import gc
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+from hypercorn.config import Config
+from hypercorn.trio import serve
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
+from trio.testing import wait_all_tasks_blocked
+
+from jarvis_trio.web.hypercorn_connection import READ_BYTES, Connection
+from jarvis_trio.web.hypercorn_floods import bound_hypercorn
+from jarvis_trio.web.hypercorn_h11 import AHEAD_BYTES, PatientConnection
+from jarvis_trio.web.hypercorn_mends import mend_hypercorn
+from tests.end_to_end.faults.flood_clients import HELLO, frame
+from tests.end_to_end.faults.raw_clients import WINDOW, H2Client, reset
+
+PATIENCE_SECONDS = 0.5
+TEST_ENDS_WITHIN_SECONDS = 5
+SETTLED_SECONDS = 0.1
+CHUNKED = b"POST /deaf HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+PING = frame(6, 0, 0, bytes(8))
+
+
+def get(path: str = "/") -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+
+
+class Application:
+    """Answers with its path: ``/slow`` when told to, ``/endless`` for a while, ``/deaf`` never."""
+
+    def __init__(self) -> None:
+        self.go_on = trio.Event()
+        self.end = trio.Event()
+        self.departed = trio.Event()
+        self.gave_up = trio.Event()
+
+    async def __call__(
+        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+        elif scope["type"] == "http":
+            path = scope["path"]
+            if path == "/deaf":
+                await self.go_on.wait()
+                return
+            while (await receive()).get("more_body", False):
+                pass
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            if path.startswith("/slow"):
+                await self.until_departure_or_told(receive)
+            with trio.move_on_after(PATIENCE_SECONDS):
+                while path == "/endless":
+                    await send_body(send, bytes(65_536))
+            if path == "/endless":
+                self.gave_up.set()  # and its answer has no end
+                return
+            await send_body(send, path.encode())
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            if path.endswith("/lingering"):
+                await self.end.wait()
+
+    async def until_departure_or_told(self, receive: ASGIReceiveCallable) -> None:
+        async with trio.open_nursery() as nursery:
+
+            async def listen() -> None:
+                assert (await receive())["type"] == "http.disconnect"
+                self.departed.set()
+                nursery.cancel_scope.cancel(reason="the client has gone")
+
+            nursery.start_soon(listen)
+            await self.go_on.wait()
+            nursery.cancel_scope.cancel(reason="told to go on")
+
+
+async def send_body(send: ASGISendCallable, body: bytes) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+class Serving:
+    """Serves ``application`` until told otherwise."""
+
+    def __init__(self, application: Application, port: int, over: trio.Event) -> None:
+        self.application = application
+        self.port = port
+        self.over = over
+        self._others = connections()
+
+    async def wait_until_all_have_ended(self) -> None:
+        """Wait, and wait on if some are left to the garbage collector."""
+        while connections() > self._others:  # noqa: ASYNC110 - nobody tells
+            await trio.sleep(0.01)
+
+    def connect(self) -> socket.socket:
+        sock = socket.create_connection(("127.0.0.1", self.port))
+        sock.settimeout(TEST_ENDS_WITHIN_SECONDS)
+        return sock
+
+
+@asynccontextmanager
+async def serving(**settings: Any) -> AsyncIterator[Serving]:
+    """Serve, without any timeout that is not among ``settings``; ends when all connections do."""
+    mend_hypercorn()
+    bound_hypercorn(1e6)
+    config = Config()
+    config.loglevel = "CRITICAL"
+    config.bind = ["127.0.0.1:0"]
+    config.keep_alive_timeout = config.graceful_timeout = 1e6
+    for name, value in settings.items():
+        setattr(config, name, value)
+    application, over = Application(), trio.Event()
+    with trio.fail_after(TEST_ENDS_WITHIN_SECONDS):
+        async with trio.open_nursery() as nursery:
+            run = partial(serve, application, config, shutdown_trigger=over.wait)
+            (bind,) = await nursery.start(run)
+            yield Serving(application, int(bind.rpartition(":")[2]), over)
+            over.set()
+
+
+async def read_until(sock: socket.socket, end: bytes) -> bytes:
+    """Return what comes up to ``end``, or all there is when that is empty."""
+    data = b""
+    with contextlib.suppress(ConnectionResetError):
+        while not end or end not in data:
+            piece = await trio.to_thread.run_sync(sock.recv, 65_536)
+            if not piece:
+                break
+            data += piece
+    return data
+
+
+async def test_connections_without_a_request_end_at_a_shutdown_and_the_others_with_theirs() -> None:
+    async with serving() as server:
+        with server.connect() as silent, server.connect() as kept, server.connect() as busy:
+            kept.sendall(get("/kept"))
+            assert b"/kept" in await read_until(kept, b"0\r\n\r\n")
+            busy.sendall(get("/slow"))
+            await read_until(busy, b"\r\n\r\n")
+            server.over.set()
+            assert await read_until(silent, b"") == b""
+            assert await read_until(kept, b"") == b""
+            server.application.go_on.set()
+            assert b"/slow" in await read_until(busy, b"")
+
+
+async def test_an_http2_connection_ends_with_its_last_answer_at_a_shutdown() -> None:
+    async with serving() as server:
+        with server.connect() as sock:
+            client = H2Client(sock, stream_window=WINDOW)
+            stream = client.open(headers("/slow"))
+            client.send(stream, b"", end_stream=True)
+            await wait_all_tasks_blocked(SETTLED_SECONDS)
+            server.over.set()
+            server.application.go_on.set()
+            await server.wait_until_all_have_ended()
+
+
+async def test_a_client_is_told_of_the_end_at_once_also_when_its_request_lingers() -> None:
+    async with serving() as server:
+        with server.connect() as sock:
+            sock.sendall(get("/lingering").replace(b"Host", b"Connection: close\r\nHost"))
+            assert b"/lingering" in await read_until(sock, b"")
+        server.application.end.set()
+
+
+async def test_a_connection_is_one_task_and_a_request_six_of_its_steps() -> None:
+    """Each is a round of the loop, before the first byte of an answer or after its last."""
+    steps = Steps()
+    trio.lowlevel.add_instrument(steps)
+    async with serving() as server:
+        await wait_all_tasks_blocked(SETTLED_SECONDS)
+        before = trio.lowlevel.current_statistics().tasks_living
+        with contextlib.ExitStack() as socks:
+            for _ in range(10):
+                sock = socks.enter_context(server.connect())
+                sock.sendall(get())
+                await read_until(sock, b"0\r\n\r\n")
+            await wait_all_tasks_blocked(SETTLED_SECONDS)
+            assert trio.lowlevel.current_statistics().tasks_living == before + 10
+        await server.wait_until_all_have_ended()
+    assert max(steps.of_connections.values()) <= 6
+
+
+class Steps(trio.abc.Instrument):
+    """Counts the steps of each connection's task."""
+
+    def __init__(self) -> None:
+        self.of_connections: Counter[trio.lowlevel.Task] = Counter()
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        if task.name.endswith("._run_handler"):
+            self.of_connections[task] += 1
+
+
+async def test_a_client_that_only_asks_for_signs_of_life_and_reads_none_is_idle() -> None:
+    """What is sent to it waits in the kernel, and the connection with that."""
+    async with serving(keep_alive_timeout=PATIENCE_SECONDS) as server:
+        with small(server) as sock:
+            sock.sendall(HELLO)
+            with pytest.raises(ConnectionError):
+                while True:
+                    await trio.to_thread.run_sync(sock.sendall, PING * 1000)
+
+
+async def test_an_answer_that_was_given_up_does_not_keep_its_connection() -> None:
+    """Its last bytes wait in the kernel for a client that does not read."""
+    async with serving(keep_alive_timeout=PATIENCE_SECONDS) as server:
+        with small(server) as sock:
+            client = H2Client(sock, stream_window=WINDOW)
+            client.send(client.open(headers("/endless")), b"", end_stream=True)
+            await wait_all_tasks_blocked(SETTLED_SECONDS)
+            sock.sendall(PING)  # its answer waits behind those bytes, and nothing is read meanwhile
+            await server.application.gave_up.wait()
+            await server.wait_until_all_have_ended()
+
+
+def small(server: Serving) -> socket.socket:
+    """Connect as a client that has little room for what it does not read."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.settimeout(TEST_ENDS_WITHIN_SECONDS)
+    sock.connect(("127.0.0.1", server.port))
+    return sock
+
+
+def headers(path: str) -> list[tuple[str, str]]:
+    return [(":method", "GET"), (":path", path), (":scheme", "http"), (":authority", "x")]
+
+
+def connections() -> int:
+    """Count those that have not ended, or that wait for the garbage collector."""
+    return sum(isinstance(thing, Connection) for thing in gc.get_objects())
+
+
+@pytest.fixture
+def no_garbage_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_garbage_collector")
+@pytest.mark.parametrize("request_bytes", [b"", get(), get() + get("/slow")])
+async def test_a_connection_that_has_ended_leaves_nothing_for_the_garbage_collector(
+    request_bytes: bytes,
+) -> None:
+    async with serving() as server:
+        with server.connect() as sock:
+            sock.sendall(request_bytes)
+            await wait_all_tasks_blocked(SETTLED_SECONDS)
+        await server.wait_until_all_have_ended()
+
+
+async def test_a_body_that_nobody_listens_to_any_more_holds_nothing_up() -> None:
+    """There is room for ten parts of it in the channel of its request, which has ended."""
+    async with serving() as server:
+        with server.connect() as sock:
+            sock.sendall(CHUNKED + b"1\r\nx\r\n" * 500)
+            await wait_all_tasks_blocked(SETTLED_SECONDS)
+            server.application.go_on.set()
+            assert (await read_until(sock, b"")).startswith(b"HTTP/1.1 500")
+
+
+async def test_what_is_sent_behind_a_request_is_handled_in_order_when_it_is_answered() -> None:
+    """Also a body of which more comes than may wait, and only when there is room."""
+    body = b"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (3 * AHEAD_BYTES)
+    behind = get("/second") + body + bytes(3 * AHEAD_BYTES) + get("/last")
+    async with serving() as server:
+        with server.connect() as sock:
+            sock.sendall(get("/slow"))
+            await read_until(sock, b"\r\n\r\n")
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(partial(trio.to_thread.run_sync, sock.sendall, behind))
+                await wait_all_tasks_blocked(SETTLED_SECONDS)
+                server.application.go_on.set()
+                answers = await read_until(sock, b"/last")
+    found = [answers.find(path) for path in (b"/slow", b"/second", b"/body", b"/last")]
+    assert -1 not in found
+    assert found == sorted(found)
+
+
+async def test_of_what_is_sent_behind_a_request_only_so_much_is_read() -> None:
+    large = get("/behind").replace(b"Host", b"X: %s\r\nHost" % (b"x" * 8192))
+    async with serving() as server:
+        with server.connect() as sock:
+            sock.sendall(get("/slow"))
+            await read_until(sock, b"\r\n\r\n")
+            with trio.move_on_after(1):
+                await trio.to_thread.run_sync(send_on_and_on, sock, large, abandon_on_cancel=True)
+            assert AHEAD_BYTES < waiting_bytes() <= AHEAD_BYTES + READ_BYTES
+        server.application.go_on.set()
+
+
+async def test_of_what_is_sent_behind_the_last_request_nothing_more_is_read() -> None:
+    last = get("/slow/lingering").replace(b"Host", b"Connection: close\r\nHost")
+    async with serving() as server:
+        with server.connect() as sock:
+            sock.sendall(last)
+            await read_until(sock, b"\r\n\r\n")
+            # Little more than may wait: the kernel has all of it, and no cause to break off.
+            await trio.to_thread.run_sync(sock.sendall, bytes(AHEAD_BYTES + 10 * READ_BYTES))
+            await wait_all_tasks_blocked(SETTLED_SECONDS)
+            server.application.go_on.set()
+            await wait_all_tasks_blocked(SETTLED_SECONDS)
+            assert waiting_bytes() <= AHEAD_BYTES + READ_BYTES
+        server.application.end.set()
+
+
+def send_on_and_on(sock: socket.socket, data: bytes) -> None:
+    with contextlib.suppress(OSError):  # at the end of the test
+        while True:
+            sock.sendall(data)
+
+
+def waiting_bytes() -> int:
+    """Return the most that any connection keeps of what it has not handled."""
+    mine = [thing for thing in gc.get_objects() if isinstance(thing, PatientConnection)]
+    return max(len(connection.trailing_data[0]) for connection in mine)
+
+
+@pytest.mark.parametrize("behind", [b"", b"\r\n", get("/second"), get("/many") * 1000])
+@pytest.mark.parametrize("leave", [socket.socket.close, reset])
+async def test_a_departure_is_told_whatever_is_sent_behind_a_request(
+    behind: bytes, leave: Any
+) -> None:
+    async with serving() as server:
+        with server.connect() as sock:
+            sock.sendall(get("/slow") + behind)
+            await read_until(sock, b"\r\n\r\n")
+            leave(sock)
+            await server.application.departed.wait()
+            await server.wait_until_all_have_ended()
