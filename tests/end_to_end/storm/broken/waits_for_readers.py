@@ -6,6 +6,7 @@ from jarvis_trio.engine.sessions import Session, Sessions
 from jarvis_trio.engine.stream import LiveStream
 
 _take_over = Sessions._take_over
+_latest: dict[str, LiveStream] = {}
 
 
 def break_it() -> None:
@@ -13,7 +14,8 @@ def break_it() -> None:
 
 
 async def _wait_and_take_over(self: Sessions, session: Session, stream: LiveStream) -> None:
-    if (holder := session.holder) is not None:
-        while holder.replay._readers:
-            await trio.sleep(0.01)
+    predecessor = _latest.get(session.id)
+    while predecessor and predecessor.replay._readers:  # noqa: ASYNC110 - leaving tells nobody
+        await trio.sleep(0.01)
     await _take_over(self, session, stream)
+    _latest[session.id] = stream
