@@ -1,4 +1,4 @@
-"""The window grows while the event loop is late, in virtual time."""
+"""The window grows while the event loop is late or never waits, in virtual time."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,8 +11,9 @@ from jarvis_trio.engine.window import LONGEST_SECONDS, LOOK_SECONDS, Window
 
 
 @asynccontextmanager
-async def fitting(seconds: float) -> AsyncIterator[Window]:
-    window = Window(seconds)
+async def fitting(seconds: float, busy: float = 0) -> AsyncIterator[Window]:
+    """Fit the window of a loop that uses so much of a core."""
+    window = Window(seconds, cpu_seconds=lambda: busy * trio.current_time())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(window.run)  # noqa: ASYNC113 - a look later is soon enough
         yield window
@@ -52,6 +53,23 @@ async def test_a_little_late_changes_nothing(autojump_clock: MockClock) -> None:
         await be_late(autojump_clock, 0.03, looks=2)
         wide = window.seconds
         await be_late(autojump_clock, 0.015, looks=20)
+        assert window.seconds == wide
+
+
+async def test_a_loop_that_never_waits_widens_it_though_it_is_punctual(
+    autojump_clock: MockClock,
+) -> None:
+    async with fitting(0.075, busy=0.95) as window:
+        await be_late(autojump_clock, 0, looks=20)
+        assert window.seconds == LONGEST_SECONDS
+
+
+async def test_a_busy_loop_keeps_it_as_wide_as_it_is(autojump_clock: MockClock) -> None:
+    async with fitting(0.075, busy=0.8) as window:
+        await be_late(autojump_clock, 0.03, looks=2)
+        wide = window.seconds
+        assert wide > 0.075
+        await be_late(autojump_clock, 0, looks=20)
         assert window.seconds == wide
 
 
