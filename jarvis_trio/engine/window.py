@@ -11,8 +11,9 @@ from typing import Final
 
 import trio
 
-LONGEST_SECONDS: Final = 0.25
-"""Longer than this, text no longer seems to flow. A setting that is longer still counts."""
+LONGEST_SECONDS: Final = 0.225
+"""With what else delays a frame, a quarter of a second: after longer pauses, text no longer seems
+to flow. A setting that is longer still counts."""
 
 LOOK_SECONDS: Final = 0.1
 
@@ -22,7 +23,7 @@ BUSY: Final = 0.9
 EASY: Final = 0.7
 """Of a core. Between the two, of either, the window stays as it is."""
 
-STEP: Final = 1.25
+STEP: Final = 1.5
 
 
 class Window:

@@ -39,11 +39,11 @@ async def test_a_late_loop_widens_it_to_its_bound_and_a_punctual_one_narrows_it_
 ) -> None:
     async with fitting(0.075) as window:
         await be_late(autojump_clock, 0.03, looks=1)
-        assert 0.075 < window.seconds < 0.1
+        assert 0.075 < window.seconds < 0.15
         await be_late(autojump_clock, 0.03, looks=20)
         assert window.seconds == LONGEST_SECONDS
         await be_late(autojump_clock, 0, looks=2)
-        assert 0.1 < window.seconds < LONGEST_SECONDS
+        assert 0.075 < window.seconds < LONGEST_SECONDS
         await be_late(autojump_clock, 0, looks=20)
         assert window.seconds == 0.075
 
@@ -73,7 +73,7 @@ async def test_a_busy_loop_keeps_it_as_wide_as_it_is(autojump_clock: MockClock) 
         assert window.seconds == wide
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize("seconds", [0.0, LONGEST_SECONDS, 1.0])
 async def test_what_is_longer_than_the_bound_or_nothing_at_all_stays_as_it_is_set(
     autojump_clock: MockClock, seconds: float
 ) -> None:
