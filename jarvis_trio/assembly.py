@@ -1,5 +1,6 @@
 """Puts the parts together: the only place that names concrete classes."""
 
+import encodings.idna  # noqa: F401 - werkzeug's first request would import it, out of descriptors too
 import http.client
 import os
 import resource
