@@ -26,6 +26,7 @@ from tests.end_to_end.faults.raw_clients import WINDOW, H2Client, reset
 PATIENCE_SECONDS = 0.5
 TEST_ENDS_WITHIN_SECONDS = 5
 SETTLED_SECONDS = 0.1
+LARGE_BYTES = 4 * 1024 * 1024
 CHUNKED = b"POST /deaf HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 PING = frame(6, 0, 0, bytes(8))
 
@@ -35,7 +36,10 @@ def get(path: str = "/") -> bytes:
 
 
 class Application:
-    """Answers with its path: ``/slow`` when told to, ``/endless`` for a while, ``/deaf`` never."""
+    """Answers with its path: ``/slow`` when told to, ``/endless`` for a while, ``/deaf`` never.
+
+    ``/large`` has a large answer, ``/hasty`` a head and no more, cut short by a departure.
+    """
 
     def __init__(self) -> None:
         self.go_on = trio.Event()
@@ -58,6 +62,9 @@ class Application:
                 return
             while (await receive()).get("more_body", False):
                 pass
+            if path == "/hasty":
+                await self.begin_unless_departed(receive, send)
+                return
             await send({"type": "http.response.start", "status": 200, "headers": []})
             if path.startswith("/slow"):
                 await self.until_departure_or_told(receive)
@@ -67,22 +74,29 @@ class Application:
             if path == "/endless":
                 self.gave_up.set()  # and its answer has no end
                 return
-            await send_body(send, path.encode())
+            await send_body(send, bytes(LARGE_BYTES) if path == "/large" else path.encode())
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             if path.endswith("/lingering"):
                 await self.end.wait()
 
     async def until_departure_or_told(self, receive: ASGIReceiveCallable) -> None:
         async with trio.open_nursery() as nursery:
-
-            async def listen() -> None:
-                assert (await receive())["type"] == "http.disconnect"
-                self.departed.set()
-                nursery.cancel_scope.cancel(reason="the client has gone")
-
-            nursery.start_soon(listen)
+            nursery.start_soon(self.listen, receive, nursery.cancel_scope)
             await self.go_on.wait()
             nursery.cancel_scope.cancel(reason="told to go on")
+
+    async def begin_unless_departed(
+        self, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        headers = [(b"x-hasty", b"yes")]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.listen, receive, nursery.cancel_scope)
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def listen(self, receive: ASGIReceiveCallable, scope: trio.CancelScope) -> None:
+        assert (await receive())["type"] == "http.disconnect"
+        self.departed.set()
+        scope.cancel(reason="the client has gone")
 
 
 async def send_body(send: ASGISendCallable, body: bytes) -> None:
@@ -224,6 +238,27 @@ async def test_an_answer_that_was_given_up_does_not_keep_its_connection() -> Non
             sock.sendall(PING)  # its answer waits behind those bytes, and nothing is read meanwhile
             await server.application.gave_up.wait()
             await server.wait_until_all_have_ended()
+
+
+async def test_a_request_that_is_taken_back_harms_no_other_on_its_connection() -> None:
+    """Its head waits behind an answer that the kernel does not take; later heads build on it."""
+    async with serving() as server:
+        with small(server) as sock:
+            client = H2Client(sock, stream_window=WINDOW)
+            large, hasty = client.open(headers("/large")), client.open(headers("/hasty"))
+            client.send(large, b"", end_stream=True)
+            await wait_all_tasks_blocked(SETTLED_SECONDS)
+            client.send(hasty, b"", end_stream=True)
+            await wait_all_tasks_blocked(SETTLED_SECONDS)
+            client.take_back(hasty)
+            await server.application.departed.wait()
+            later = client.open(headers("/later"))
+            client.send(later, b"", end_stream=True)
+            while client.ended != {large, later}:
+                await trio.to_thread.run_sync(client.read_once)
+            assert client.data[large] == bytes(LARGE_BYTES)
+            assert client.data[later] == b"/later"
+        await server.wait_until_all_have_ended()
 
 
 def small(server: Serving) -> socket.socket:
