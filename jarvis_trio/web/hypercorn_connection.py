@@ -179,11 +179,14 @@ class Connection:
                 self._send,
                 alpn,
             )
-            await protocol.initiate()
-            self._set_idle()
-            while data := await self._read():
-                await protocol.handle(RawData(data))
-            await self._close()
+            try:
+                await protocol.initiate()
+                self._set_idle()
+                while data := await self._read():
+                    await protocol.handle(RawData(data))
+                await self._close()
+            finally:  # also where it is cancelled, which does not reach what is being sent
+                self._shut_down()
 
     async def _read(self) -> bytes:
         """Return one read; empty at the end, of whatever kind."""
@@ -231,10 +234,14 @@ class Connection:
         return is_taken
 
     async def _close(self) -> None:
-        self._end_at(AT_ONCE)
-        self._client_socket.shut_down()  # its client is told now, and nothing follows half a send
+        self._shut_down()
         if self._protocol is not None:
             await self._protocol.handle(Closed())
+
+    def _shut_down(self) -> None:
+        """Tell the client now; nothing follows half a send."""
+        self._end_at(AT_ONCE)
+        self._client_socket.shut_down()
 
     def end_if_idle(self) -> None:
         """End, unless there is a request under way."""

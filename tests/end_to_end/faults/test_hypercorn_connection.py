@@ -14,6 +14,7 @@ import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
+from structlog.testing import capture_logs
 from trio.testing import wait_all_tasks_blocked
 
 from jarvis_trio.web.hypercorn_connection import READ_BYTES, Connection
@@ -238,6 +239,20 @@ async def test_an_answer_that_was_given_up_does_not_keep_its_connection() -> Non
             sock.sendall(PING)  # its answer waits behind those bytes, and nothing is read meanwhile
             await server.application.gave_up.wait()
             await server.wait_until_all_have_ended()
+
+
+async def test_a_connection_that_crashes_ends_also_when_its_client_does_not_read() -> None:
+    """What is sent to it waits in the kernel, in reach of no cancellation."""
+    with capture_logs() as logs:
+        async with serving() as server:
+            with small(server) as sock:
+                client = H2Client(sock, stream_window=WINDOW)
+                client.send(client.open(headers("/large")), b"", end_stream=True)
+                await wait_all_tasks_blocked(SETTLED_SECONDS)
+                client.open(headers("/\N{SNOWMAN}"))
+                while not logs:  # noqa: ASYNC110 - nobody tells
+                    await trio.sleep(0.01)
+    assert [line["event"] for line in logs] == ["connection_crashed"]  # told when it has ended
 
 
 async def test_a_request_that_is_taken_back_harms_no_other_on_its_connection() -> None:
