@@ -342,11 +342,27 @@ async def test_what_is_sent_behind_a_request_is_handled_in_order_when_it_is_answ
     assert found == sorted(found)
 
 
-async def test_of_what_is_sent_behind_a_request_only_so_much_is_read() -> None:
+LAST = get("/slow").replace(b"Host", b"Connection: close\r\nHost")
+
+
+@pytest.mark.parametrize("behind", [b"\r\n", get("/second"), bytes(READ_BYTES)])
+async def test_what_is_sent_behind_the_last_request_is_passed_over(behind: bytes) -> None:
+    async with serving() as server:
+        with server.connect() as sock:
+            sock.sendall(LAST + behind)
+            await read_until(sock, b"\r\n\r\n")
+            sock.sendall(behind)
+            await wait_all_tasks_blocked(SETTLED_SECONDS)
+            server.application.go_on.set()
+            assert await read_until(sock, b"") == b"5\r\n/slow\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize("request_bytes", [get("/slow"), LAST])
+async def test_of_what_is_sent_behind_a_request_only_so_much_is_read(request_bytes: bytes) -> None:
     large = get("/behind").replace(b"Host", b"X: %s\r\nHost" % (b"x" * 8192))
     async with serving() as server:
         with server.connect() as sock:
-            sock.sendall(get("/slow"))
+            sock.sendall(request_bytes)
             await read_until(sock, b"\r\n\r\n")
             with trio.move_on_after(1):
                 await trio.to_thread.run_sync(send_on_and_on, sock, large, abandon_on_cancel=True)
@@ -354,19 +370,27 @@ async def test_of_what_is_sent_behind_a_request_only_so_much_is_read() -> None:
         server.application.go_on.set()
 
 
-async def test_of_what_is_sent_behind_the_last_request_nothing_more_is_read() -> None:
-    """It ends the connection; what the kernel has already is not taken from it."""
-    last = get("/slow/lingering").replace(b"Host", b"Connection: close\r\nHost")
+async def test_of_what_is_sent_behind_the_end_of_a_connection_nothing_is_read() -> None:
+    """What the kernel has already is not taken from it."""
+    broken = CHUNKED.replace(b"/deaf", b"/slow/lingering") + b"no chunk\r\n"
     async with serving() as server:
         with server.connect() as sock:
-            sock.sendall(last)
-            await read_until(sock, b"\r\n\r\n")
-            with contextlib.suppress(ConnectionError):
-                sock.sendall(bytes(20 * READ_BYTES))
-            await server.application.departed.wait()
+            sock.sendall(broken + bytes(20 * READ_BYTES))
             await wait_all_tasks_blocked(SETTLED_SECONDS)
             assert waiting_bytes() <= READ_BYTES
+        server.application.go_on.set()
         server.application.end.set()
+
+
+UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\nHost"
+
+
+async def test_what_has_waited_behind_a_request_cannot_change_the_protocol() -> None:
+    async with serving() as server:
+        with server.connect() as sock:
+            sock.sendall(get("/first") + get("/second").replace(b"Host", UPGRADE))
+            answers = await read_until(sock, b"/second\r\n0\r\n\r\n")
+    assert answers.count(b"HTTP/1.1 200") == 2
 
 
 def send_on_and_on(sock: socket.socket, data: bytes) -> None:
