@@ -8,7 +8,7 @@ under a process manager, and each has sessions of its own.
 import signal
 import socket
 import ssl
-import sys
+from contextlib import suppress
 from functools import partial
 
 import trio
@@ -59,8 +59,9 @@ async def _run(settings: Settings, app: JarvisApp, config: Config, url: str) -> 
         nursery.start_soon(_watch_signals, drain)
         async with trio.open_nursery() as serving:
             await serving.start(run_app)
-            sys.stdout.write(_ready_line(settings, url))  # in one piece, beside the log's lines
-            sys.stdout.flush()
+            with suppress(OSError):  # it serves also where nobody can be told
+                # In one piece, beside the log's lines.
+                print(_ready_line(settings, url), end="", flush=True)  # noqa: T201
         nursery.cancel_scope.cancel(reason="the server has gone")
 
 

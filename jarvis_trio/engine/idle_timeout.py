@@ -1,12 +1,20 @@
-"""How long an upstream may say nothing in the middle of an answer.
+"""How long an upstream may say nothing, before an answer and in the middle of it.
 
 A deadline of each stream's own would be set anew with every frame, which costs the event loop a
 tenth of its time. Here it is a number, and one task waits for the earliest.
+
+Time in which this process stood still (a paused container, a stopped job) does not count: what the
+upstream said meanwhile has not been read yet.
 """
 
 import math
+from typing import Final
 
 import trio
+
+STOOD_STILL_SECONDS: Final = 5.0
+"""A loop that is as late as this was not merely busy. It is also what everybody is given then, to
+read what is there."""
 
 
 class IdleTimeout:
@@ -35,6 +43,10 @@ class IdleTimeout:
                 await self._is_sooner.wait()
             self._is_sooner = trio.Event()
             now = trio.current_time()
+            late_seconds = now - self._looks_at
+            if late_seconds > STOOD_STILL_SECONDS:
+                for scope in self._ends:
+                    self._ends[scope] += late_seconds + STOOD_STILL_SECONDS
             for scope in [scope for scope, end in self._ends.items() if end <= now]:
                 self.stop(scope)
                 scope.cancel(reason="the upstream said nothing for too long")

@@ -9,7 +9,6 @@ Between two reads it waits until its readers have room, then for the batching wi
 the upstream makes gathers in the kernel's socket buffer, and past that holds the upstream back.
 """
 
-import math
 from contextlib import AsyncExitStack
 
 import trio
@@ -82,9 +81,9 @@ class StreamRunner:
         if events is not None:
             events.emit(event_of(stream, "chat.status", status="thinking"))
         framer = Framer(stream, None if events is None else tell_text)
-        limit = trio.CancelScope(
-            deadline=trio.current_time() + self._limits.first_token_timeout_seconds
-        )
+        limit = trio.CancelScope()
+        first_token_seconds = self._limits.first_token_timeout_seconds
+        self.idle_timeout.begin(limit, trio.current_time() + first_token_seconds)
         try:
             await self._read(stream, framer, limit)
         except BaseException:
@@ -126,7 +125,6 @@ class StreamRunner:
         """Frame what ``answer`` brings, at the window's pace."""
         pace = Pace(self._window, self._limits.flush_bytes, stream.log)
         deltas = await answer.receive()
-        limit.deadline = math.inf  # which was the first token's
         while deltas:
             stream.reach(Phase.DECODE)
             size = framer.frame(deltas)

@@ -105,7 +105,7 @@ class HTTPConnection(TrioASGIHTTPConnection):
                 self._scope = nursery.cancel_scope
                 try:
                     request = self._create_request_from_scope(send)
-                except ValueError:  # no view will answer it
+                except (ValueError, IndexError):  # no view will answer it
                     await self._refuse(RequestError("the address of this request cannot be read"))
                 else:
                     nursery.start_soon(self.handle_request, nursery, request, self.send)

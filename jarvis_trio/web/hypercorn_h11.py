@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection's requests, as Hypercorn 0.18 handles them but for three things.
+"""One HTTP/1.1 connection's requests, as Hypercorn 0.18 handles them but for five things.
 
 1. While an answer is made, a second request or a stray line end behind the first makes Hypercorn
    stop reading: it would not notice that the client has gone. Here what is behind waits, and
@@ -8,6 +8,10 @@
    answered.
 3. What h11 does for each piece of a body costs a tenth of a frame. Here a piece in chunks is framed
    at once.
+4. What comes behind a request that is its connection's last, be it a line end, makes Hypercorn
+   refuse that request, or cut its answer off. Here it is passed over.
+5. Here only a connection's first request may change it to HTTP/2: any other may have waited behind
+   one, and is then handled where nobody could change it.
 
 A test over real sockets for each says when it is needed no longer.
 """
@@ -32,7 +36,8 @@ class PatientConnection(h11.Connection):
 
     def next_event(self) -> Any:
         """Return the next event, NEED_DATA also for what comes behind an unanswered request."""
-        event = super().next_event()
+        is_last = self.their_state is h11.MUST_CLOSE
+        event = h11.PAUSED if is_last else super().next_event()
         self.is_paused = event is h11.PAUSED
         return h11.NEED_DATA if self.is_paused else event
 
@@ -72,9 +77,13 @@ class MendedH11Protocol(H11Protocol):
     def _is_paused(self) -> bool:
         return isinstance(self.connection, PatientConnection) and self.connection.is_paused
 
+    async def _check_protocol(self, event: h11.Request) -> None:
+        if self.keep_alive_requests == 0:
+            await super()._check_protocol(event)
+
     async def _maybe_recycle(self) -> None:
         await super()._maybe_recycle()
-        if self._is_paused:  # what is behind has waited for this
+        if self._is_paused and not self._has_ended:  # what is behind has waited for this
             self.task_group.spawn(self._handle_events)
 
     async def stream_send(self, event: StreamEvent) -> None:

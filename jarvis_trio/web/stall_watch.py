@@ -32,7 +32,7 @@ class Sending(Protocol):
     """Other responses may be on the same connection (HTTP/2)."""
 
     def give_up(self) -> None:
-        """Let go of the stream and cancel the request; must not await."""
+        """Let go of the stream and cancel the request; idempotent, and must not await."""
         ...
 
 
@@ -89,9 +89,10 @@ class StallWatch:
             is_overdue = self._under_way[sending] <= latest and seen.first <= latest
             if seen.standing_since <= latest:
                 client.shut_down()
+                self.end(sending)
             elif not (sending.shares_connection and is_overdue):
                 continue
-            self.end(sending)
+            # Also one that was given up is watched until it has ended: it may wait for another's.
             sending.give_up()
 
     def _observe(self, clients: set[ClientSocket], now: float) -> None:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import trio
 from trio.testing import MockClock
 
-from jarvis_trio.engine.idle_timeout import IdleTimeout
+from jarvis_trio.engine.idle_timeout import STOOD_STILL_SECONDS, IdleTimeout
 
 
 @asynccontextmanager
@@ -66,6 +66,20 @@ async def test_one_that_is_cancelled_is_not_kept(autojump_clock: MockClock) -> N
     async with running() as idle_timeout:
         await cancelled_at(idle_timeout, 3.0)
         assert not idle_timeout._ends
+
+
+async def test_time_in_which_the_process_stood_still_does_not_count(
+    autojump_clock: MockClock,
+) -> None:
+    async with running() as idle_timeout:
+        with trio.CancelScope() as scope:
+            idle_timeout.begin(scope, 60.0)
+            await trio.sleep(30)
+            autojump_clock.jump(1000)
+            await trio.sleep(0.5)
+            assert not scope.cancel_called
+            await trio.sleep_forever()
+        assert trio.current_time() == 1030 + STOOD_STILL_SECONDS
 
 
 async def test_the_task_sleeps_until_there_is_something_to_do(autojump_clock: MockClock) -> None:

@@ -463,3 +463,17 @@ async def test_streams_that_have_ended_are_not_kept_in_memory(autojump_clock: Mo
             assert failed() is None
         finally:
             gc.enable()
+
+
+@pytest.mark.parametrize("before", [[], [Text("a")]], ids=["the-first-token", "the-next-token"])
+async def test_what_comes_while_the_process_stands_still_is_no_timeout(
+    autojump_clock: MockClock, before: list[Text]
+) -> None:
+    """A container that is paused, say; what the upstream has sent meanwhile waits in the kernel."""
+    play = Play(*before, 0.5, Text("b"), 0.5, Finish("stop"))
+    async with Engine(lambda _: play).running() as engine:
+        client = engine.send("A")
+        await trio.sleep(0.1)
+        autojump_clock.jump(1000)
+        assert (await client.read()).endswith(b"[b]<end stop>")
+        await engine.assert_nothing_is_left()

@@ -65,10 +65,10 @@ def main() -> None:
     """
     configure_logs(Settings().log_level, Settings().log_format, None)
     log = structlog.get_logger("jarvis_trio").bind(trace="t", stream_id="s", session="x")
-    batcher = SimpleNamespace(on_text=None)
+    framer = SimpleNamespace(on_text=None)
     told = Unwanted(
         debug_call_ns=_ns("log.debug('flush_done', tokens_sent=4)", log=log),
-        absent_subscriber_ns=_ns("if batcher.on_text is not None: pass", batcher=batcher),
+        absent_subscriber_ns=_ns("if framer.on_text is not None: pass", framer=framer),
     )
     sys.stdout.buffer.write(msgspec.json.encode(told))
 

@@ -131,6 +131,10 @@ class H2Client:
         self.connection.increment_flow_control_window(window, stream)
         self._flush()
 
+    def take_back(self, stream: int) -> None:
+        self.connection.reset_stream(stream)
+        self._flush()
+
     def say_goodbye(self) -> None:
         self.connection.close_connection()
         self._flush()

@@ -229,9 +229,10 @@ def test_what_cannot_be_a_host_is_refused_like_any_other_name(server: Server, ho
         assert refusal(sock) == (403, "host_not_allowed")
 
 
-def test_an_address_that_cannot_be_read_is_a_bad_request(server: Server) -> None:
+@pytest.mark.parametrize("target", ["http://[/x", "?"])
+def test_an_address_that_cannot_be_read_is_a_bad_request(server: Server, target: str) -> None:
     with connect(server) as sock:
-        sock.sendall(get(target="http://[/x"))
+        sock.sendall(get(target=target))
         assert refusal(sock) == (400, "invalid_request")
 
 

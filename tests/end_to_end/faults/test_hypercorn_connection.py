@@ -14,6 +14,7 @@ import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
+from structlog.testing import capture_logs
 from trio.testing import wait_all_tasks_blocked
 
 from jarvis_trio.web.hypercorn_connection import READ_BYTES, Connection
@@ -26,6 +27,7 @@ from tests.end_to_end.faults.raw_clients import WINDOW, H2Client, reset
 PATIENCE_SECONDS = 0.5
 TEST_ENDS_WITHIN_SECONDS = 5
 SETTLED_SECONDS = 0.1
+LARGE_BYTES = 4 * 1024 * 1024
 CHUNKED = b"POST /deaf HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 PING = frame(6, 0, 0, bytes(8))
 
@@ -35,7 +37,10 @@ def get(path: str = "/") -> bytes:
 
 
 class Application:
-    """Answers with its path: ``/slow`` when told to, ``/endless`` for a while, ``/deaf`` never."""
+    """Answers with its path: ``/slow`` when told to, ``/endless`` for a while, ``/deaf`` never.
+
+    ``/large`` has a large answer, ``/hasty`` a head and no more, cut short by a departure.
+    """
 
     def __init__(self) -> None:
         self.go_on = trio.Event()
@@ -58,6 +63,9 @@ class Application:
                 return
             while (await receive()).get("more_body", False):
                 pass
+            if path == "/hasty":
+                await self.begin_unless_departed(receive, send)
+                return
             await send({"type": "http.response.start", "status": 200, "headers": []})
             if path.startswith("/slow"):
                 await self.until_departure_or_told(receive)
@@ -67,22 +75,29 @@ class Application:
             if path == "/endless":
                 self.gave_up.set()  # and its answer has no end
                 return
-            await send_body(send, path.encode())
+            await send_body(send, bytes(LARGE_BYTES) if path == "/large" else path.encode())
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             if path.endswith("/lingering"):
                 await self.end.wait()
 
     async def until_departure_or_told(self, receive: ASGIReceiveCallable) -> None:
         async with trio.open_nursery() as nursery:
-
-            async def listen() -> None:
-                assert (await receive())["type"] == "http.disconnect"
-                self.departed.set()
-                nursery.cancel_scope.cancel(reason="the client has gone")
-
-            nursery.start_soon(listen)
+            nursery.start_soon(self.listen, receive, nursery.cancel_scope)
             await self.go_on.wait()
             nursery.cancel_scope.cancel(reason="told to go on")
+
+    async def begin_unless_departed(
+        self, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        headers = [(b"x-hasty", b"yes")]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.listen, receive, nursery.cancel_scope)
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def listen(self, receive: ASGIReceiveCallable, scope: trio.CancelScope) -> None:
+        assert (await receive())["type"] == "http.disconnect"
+        self.departed.set()
+        scope.cancel(reason="the client has gone")
 
 
 async def send_body(send: ASGISendCallable, body: bytes) -> None:
@@ -226,6 +241,41 @@ async def test_an_answer_that_was_given_up_does_not_keep_its_connection() -> Non
             await server.wait_until_all_have_ended()
 
 
+async def test_a_connection_that_crashes_ends_also_when_its_client_does_not_read() -> None:
+    """What is sent to it waits in the kernel, in reach of no cancellation."""
+    with capture_logs() as logs:
+        async with serving() as server:
+            with small(server) as sock:
+                client = H2Client(sock, stream_window=WINDOW)
+                client.send(client.open(headers("/large")), b"", end_stream=True)
+                await wait_all_tasks_blocked(SETTLED_SECONDS)
+                client.open(headers("/\N{SNOWMAN}"))
+                while not logs:  # noqa: ASYNC110 - nobody tells
+                    await trio.sleep(0.01)
+    assert [line["event"] for line in logs] == ["connection_crashed"]  # told when it has ended
+
+
+async def test_a_request_that_is_taken_back_harms_no_other_on_its_connection() -> None:
+    """Its head waits behind an answer that the kernel does not take; later heads build on it."""
+    async with serving() as server:
+        with small(server) as sock:
+            client = H2Client(sock, stream_window=WINDOW)
+            large, hasty = client.open(headers("/large")), client.open(headers("/hasty"))
+            client.send(large, b"", end_stream=True)
+            await wait_all_tasks_blocked(SETTLED_SECONDS)
+            client.send(hasty, b"", end_stream=True)
+            await wait_all_tasks_blocked(SETTLED_SECONDS)
+            client.take_back(hasty)
+            await server.application.departed.wait()
+            later = client.open(headers("/later"))
+            client.send(later, b"", end_stream=True)
+            while client.ended != {large, later}:
+                await trio.to_thread.run_sync(client.read_once)
+            assert client.data[large] == bytes(LARGE_BYTES)
+            assert client.data[later] == b"/later"
+        await server.wait_until_all_have_ended()
+
+
 def small(server: Serving) -> socket.socket:
     """Connect as a client that has little room for what it does not read."""
     sock = socket.socket()
@@ -292,11 +342,27 @@ async def test_what_is_sent_behind_a_request_is_handled_in_order_when_it_is_answ
     assert found == sorted(found)
 
 
-async def test_of_what_is_sent_behind_a_request_only_so_much_is_read() -> None:
+LAST = get("/slow").replace(b"Host", b"Connection: close\r\nHost")
+
+
+@pytest.mark.parametrize("behind", [b"\r\n", get("/second"), bytes(READ_BYTES)])
+async def test_what_is_sent_behind_the_last_request_is_passed_over(behind: bytes) -> None:
+    async with serving() as server:
+        with server.connect() as sock:
+            sock.sendall(LAST + behind)
+            await read_until(sock, b"\r\n\r\n")
+            sock.sendall(behind)
+            await wait_all_tasks_blocked(SETTLED_SECONDS)
+            server.application.go_on.set()
+            assert await read_until(sock, b"") == b"5\r\n/slow\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize("request_bytes", [get("/slow"), LAST])
+async def test_of_what_is_sent_behind_a_request_only_so_much_is_read(request_bytes: bytes) -> None:
     large = get("/behind").replace(b"Host", b"X: %s\r\nHost" % (b"x" * 8192))
     async with serving() as server:
         with server.connect() as sock:
-            sock.sendall(get("/slow"))
+            sock.sendall(request_bytes)
             await read_until(sock, b"\r\n\r\n")
             with trio.move_on_after(1):
                 await trio.to_thread.run_sync(send_on_and_on, sock, large, abandon_on_cancel=True)
@@ -304,19 +370,27 @@ async def test_of_what_is_sent_behind_a_request_only_so_much_is_read() -> None:
         server.application.go_on.set()
 
 
-async def test_of_what_is_sent_behind_the_last_request_nothing_more_is_read() -> None:
-    """It ends the connection; what the kernel has already is not taken from it."""
-    last = get("/slow/lingering").replace(b"Host", b"Connection: close\r\nHost")
+async def test_of_what_is_sent_behind_the_end_of_a_connection_nothing_is_read() -> None:
+    """What the kernel has already is not taken from it."""
+    broken = CHUNKED.replace(b"/deaf", b"/slow/lingering") + b"no chunk\r\n"
     async with serving() as server:
         with server.connect() as sock:
-            sock.sendall(last)
-            await read_until(sock, b"\r\n\r\n")
-            with contextlib.suppress(ConnectionError):
-                sock.sendall(bytes(20 * READ_BYTES))
-            await server.application.departed.wait()
+            sock.sendall(broken + bytes(20 * READ_BYTES))
             await wait_all_tasks_blocked(SETTLED_SECONDS)
             assert waiting_bytes() <= READ_BYTES
+        server.application.go_on.set()
         server.application.end.set()
+
+
+UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\nHost"
+
+
+async def test_what_has_waited_behind_a_request_cannot_change_the_protocol() -> None:
+    async with serving() as server:
+        with server.connect() as sock:
+            sock.sendall(get("/first") + get("/second").replace(b"Host", UPGRADE))
+            answers = await read_until(sock, b"/second\r\n0\r\n\r\n")
+    assert answers.count(b"HTTP/1.1 200") == 2
 
 
 def send_on_and_on(sock: socket.socket, data: bytes) -> None:
