@@ -67,7 +67,7 @@ def build_app(
     if Policy(settings.session_policy) not in AVAILABLE:
         raise ConfigError(
             f"JARVIS_SESSION_POLICY={settings.session_policy} is not available in this version; "
-            "use interrupt"
+            f"use one of: {', '.join(sorted(AVAILABLE))}"
         )
     to_stderr = configure_logs(settings.log_level, settings.log_format, settings.log_file)
     make_room_for(settings.max_streams)
@@ -102,6 +102,7 @@ def assemble(
         cleanup_timeout_seconds=settings.cleanup_timeout_s,
         replay_limit_bytes=REPLAY_LIMIT_BYTES,
         upstream_retries=settings.upstream_retries,
+        session_queue=settings.max_queue,
     )
     admission = Admission(settings.max_streams, settings.upstream_concurrency, settings.max_queue)
     metrics = Metrics()

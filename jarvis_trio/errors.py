@@ -18,6 +18,7 @@
     ├─ StreamEndedError          409  the answer was ended on purpose; must not be retried
     │  ├─ SupersededError        409
     │  └─ StoppedError           409
+    ├─ SessionBusyError          409  another prompt is being answered; must not be retried
     ├─ UnavailableError          503  try again later
     │  ├─ OverloadedError        503
     │  ├─ QueueFullError         429
@@ -188,6 +189,15 @@ class StoppedError(StreamEndedError):
     code = "stopped"
 
 
+class SessionBusyError(JarvisError):
+    """The session's answer goes on; the prompt that asked to be rejected then was."""
+
+    status = 409
+    code = "session_busy"
+    type = "invalid_request_error"
+    should_retry: ClassVar[bool | None] = False
+
+
 class UnavailableError(JarvisError):
     """Not now: the same request may succeed later."""
 
@@ -203,7 +213,7 @@ class OverloadedError(UnavailableError):
 
 
 class QueueFullError(UnavailableError):
-    """As many prompts wait for the model server as ``max_queue`` lets wait."""
+    """As many prompts wait, for the model server or in their session, as ``max_queue`` lets."""
 
     status = 429
     code = "queue_full"

@@ -122,8 +122,8 @@ def test_ollama_host_is_read_as_ollama_reads_it(given: str, url: str) -> None:
 
 
 def test_a_policy_of_a_later_version_is_refused() -> None:
-    with pytest.raises(ConfigError, match="interrupt"):
-        build_app(Settings(session_policy="enqueue"), {})
+    with pytest.raises(ConfigError, match="use one of: enqueue, interrupt, reject"):
+        build_app(Settings(session_policy="rollback"), {})
 
 
 class Models(ScriptedProvider):

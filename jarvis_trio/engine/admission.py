@@ -28,15 +28,19 @@ class Admission:
 
     def check(self) -> None:
         """See that a place is free. *Errors:* OverloadedError, QueueFullError."""
-        if self.taken >= self.max_streams:
-            raise OverloadedError(
-                f"{self.max_streams} answers are being made, which is all this server admits; "
-                "try again shortly",
-                retry_after=RETRY_AFTER_SECONDS,
-            )
+        self.check_room(self.taken)
         if self.taken >= self._places_at_upstream:
             raise QueueFullError(
                 f"{self.max_queue} prompts wait for the model server, which is all that may; "
+                "try again shortly",
+                retry_after=RETRY_AFTER_SECONDS,
+            )
+
+    def check_room(self, streams: int) -> None:
+        """See that there may be one more than so many streams. *Errors:* OverloadedError."""
+        if streams >= self.max_streams:
+            raise OverloadedError(
+                f"{self.max_streams} answers are being made, which is all this server admits; "
                 "try again shortly",
                 retry_after=RETRY_AFTER_SECONDS,
             )

@@ -36,6 +36,7 @@ class StreamLimits(Struct, frozen=True):
     cleanup_timeout_seconds: float
     replay_limit_bytes: int
     upstream_retries: int
+    session_queue: int
 
 
 class StreamRunner:

@@ -1,9 +1,9 @@
-"""Sessions: at most one live stream each, and the newest prompt wins.
+"""Sessions: at most one live stream each; what a new prompt does to it is its policy's to say.
 
 A prompt is accepted by one sync call, so prompts take effect in the order in which they arrive.
-Its stream's task then waits, inside its own scope, for the predecessor's tree to unwind: a client
-that leaves or is superseded while it waits is cancelled like any other. There is no lock: the
-state of a session changes only in sync code.
+Its stream's task then waits, inside its own scope, for those ahead of it to unwind: a client that
+leaves or is superseded while it waits is cancelled like any other. There is no lock: the state of
+a session changes only in sync code.
 """
 
 import trio
@@ -12,6 +12,7 @@ from jarvis_trio.engine.admission import Admission
 from jarvis_trio.engine.event_bus import EventBus, EventName
 from jarvis_trio.engine.policies import Policy, decide
 from jarvis_trio.engine.run import StreamLimits, StreamRunner, event_of
+from jarvis_trio.engine.session import Session
 from jarvis_trio.engine.stream import FAILURES, LiveStream, Prompt, superseded_by
 from jarvis_trio.engine.window import Window
 from jarvis_trio.errors import JarvisError, ServerShutdownError
@@ -22,35 +23,6 @@ from jarvis_trio.providers.base import Provider
 
 PIECES_OF_PATIENCE = 8
 """A loop that was held up meanwhile has not given a cleanup its time: that costs one piece."""
-
-
-class Session:
-    """Who has a conversation's one slot, and who waits for it.
-
-    ``holder`` has the slot until its tree has unwound or is quarantined; ``waiting`` is the
-    newest prompt, not started yet.
-    """
-
-    def __init__(self, owner: str, session_id: str) -> None:
-        self.owner = owner
-        self.id = session_id
-        self.holder: LiveStream | None = None
-        self.waiting: LiveStream | None = None
-
-    @property
-    def is_vacant(self) -> bool:
-        """Nobody has the slot and nobody wants it."""
-        return self.holder is None and self.waiting is None
-
-    def let_go(self, stream: LiveStream) -> None:
-        """Take ``stream`` from whichever of the two places it has."""
-        if self.holder is stream:
-            self.holder = None
-        if self.waiting is stream:
-            self.waiting = None
-
-    def __repr__(self) -> str:
-        return f"<Session {self.id} holder={self.holder} waiting={self.waiting}>"
 
 
 class Sessions:
@@ -155,26 +127,36 @@ class Sessions:
         if self._nursery is None or self.is_draining:
             raise ServerShutdownError("the server is shutting down", retry_after=1.0)
         key = (prompt.owner, prompt.session_id)
-        session = self._sessions.get(key)
-        if session is None:
-            self._admission.check()
-        holder, waiting = (None, None) if session is None else (session.holder, session.waiting)
-        newest = waiting or holder
-        if newest is not None and newest.cause is None and newest.is_newer_than(prompt):
-            raise superseded_by(newest)
-        decision = decide(policy, has_live=holder is not None, waiting=0 if waiting is None else 1)
+        session = self._sessions.get(key) or Session(*key)
+        is_superseding = self._judge(prompt, policy, session)
         stream = LiveStream(prompt, self._limits.replay_limit_bytes, self._start_watching)
-        if session is None:  # nothing that can raise comes after this
+        if not session.streams:  # nothing that can raise comes after this
             self._admission.take()
-            session = self._sessions[key] = Session(*key)
-        if decision.cancel_waiting and waiting is not None:
-            waiting.cancel(Cause.SUPERSEDED, superseded_by(stream))
-        if decision.cancel_live and holder is not None:
-            holder.cancel(Cause.SUPERSEDED, superseded_by(stream))
-        session.waiting = stream
+            self._sessions[key] = session
+        for other in session.streams if is_superseding else ():
+            other.cancel(Cause.SUPERSEDED, superseded_by(stream))
+        if ahead := len(session.active):
+            stream.log.info("stream_queued", ahead=ahead)
+        session.line.append(stream)
         self.streams.add(stream)
         self._nursery.start_soon(self._live, session, stream, name=f"stream {stream.id}")
         return stream
+
+    def _judge(self, prompt: Prompt, policy: Policy, session: Session) -> bool:
+        """Say whether a prompt supersedes what its session has. *Errors:* those of a refusal."""
+        active = session.active
+        decision = decide(policy, active=len(active), max_waiting=self._limits.session_queue)
+        if decision.refusal is not None:
+            raise decision.refusal
+        if not session.streams:
+            self._admission.check()
+        elif decision.supersedes:
+            for other in reversed(active):
+                if other.is_newer_than(prompt):
+                    raise superseded_by(other)
+        else:  # the place is the session's, but it is one stream more
+            self._admission.check_room(len(self.streams))
+        return decision.supersedes
 
     async def _live(self, session: Session, stream: LiveStream) -> None:
         """Hold one stream from its place in the line until everything of it is gone."""
@@ -191,13 +173,12 @@ class Sessions:
             self._finish(stream)
 
     async def _take_over(self, session: Session, stream: LiveStream) -> None:
-        """Wait until the predecessor's tree has unwound, or has had its time."""
-        while (holder := session.holder) is not None:
-            await holder.released.wait()
+        """Wait until it is its turn: all ahead of it have unwound, or have had their time."""
+        while (predecessor := session.ahead_of(stream)) is not None:
+            await predecessor.released.wait()
         # Superseded before our first step: never start. From here to the last line no await.
         await trio.lowlevel.checkpoint_if_cancelled()
-        session.waiting = None
-        session.holder = stream
+        session.start(stream)
 
     def _start_watching(self, cancelled: LiveStream) -> None:
         if self._nursery is not None:
@@ -239,11 +220,12 @@ class Sessions:
         self._admission.turns.give_back(stream)
         key = (stream.prompt.owner, stream.prompt.session_id)
         session = self._sessions.get(key)
-        if session is not None and stream in (session.holder, session.waiting):
+        if session is not None and stream in session.streams:
+            was_holder = session.holder is stream
             session.let_go(stream)
-            if session.waiting is not None and stream.finished.is_set():
+            if was_holder and session.line and stream.finished.is_set():
                 stream.log.info("prev_stream_finished_cleanly")
-            if session.is_vacant:
+            if not session.streams:
                 del self._sessions[key]
                 self._admission.give_back()
         stream.released.set()

@@ -29,6 +29,7 @@ from jarvis_trio.errors import (
     RequestError,
     RequestTimeoutError,
     ServerShutdownError,
+    SessionBusyError,
     StoppedError,
     SupersededError,
     UpstreamBusyError,
@@ -64,7 +65,7 @@ OF_THE_UPSTREAM: Final = (
 )  # fmt: skip
 OF_A_PROMPT: Final = (
     RequestError, RequestTimeoutError, BodyTooLargeError, MediaTypeError, ModelNotFoundError,
-    SupersededError, StoppedError, QueueFullError, ServerShutdownError,
+    SupersededError, StoppedError, SessionBusyError, QueueFullError, ServerShutdownError,
 )  # fmt: skip
 
 HEADERS: Final[dict[str, tuple[str, Part]]] = {

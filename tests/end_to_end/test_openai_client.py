@@ -152,6 +152,26 @@ def test_a_superseded_whole_answer_is_not_asked_again(client: openai.OpenAI, sim
     assert arrivals == ["first", "second"]
 
 
+def test_a_rejected_prompt_is_sent_once(client: openai.OpenAI) -> None:
+    requests: list[object] = []
+    session = {"X-Session-Id": "openai-rejected", "X-Session-Policy": "reject"}
+    counting = openai.DefaultHttpxClient(event_hooks={"request": [requests.append]})
+    with (
+        counting,
+        client.chat.completions.create(
+            model="sim?tokens=2000", messages=ask("x"), stream=True, extra_headers=session
+        ) as live,
+    ):
+        assert next(c for c in live if c.choices[0].delta.content)
+        with pytest.raises(openai.ConflictError) as rejected:
+            client.with_options(http_client=counting).chat.completions.create(
+                model="sim", messages=ask("y"), extra_headers=session
+            )
+        assert rejected.value.code == "session_busy"
+        assert len(requests) == 1
+        assert next(c for c in live if c.choices[0].delta.content)
+
+
 def test_an_overloaded_server_is_tried_again_later(
     tmp_path_factory: pytest.TempPathFactory, sim: Sim
 ) -> None:

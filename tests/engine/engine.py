@@ -7,6 +7,7 @@ import trio
 
 from jarvis_trio.engine.admission import Admission
 from jarvis_trio.engine.event_bus import EventBus
+from jarvis_trio.engine.policies import Policy
 from jarvis_trio.engine.run import StreamLimits
 from jarvis_trio.engine.sessions import Sessions
 from jarvis_trio.engine.stream import LiveStream, Prompt
@@ -21,6 +22,7 @@ LIMITS = StreamLimits(
     cleanup_timeout_seconds=2,
     replay_limit_bytes=64 * 1024,
     upstream_retries=1,
+    session_queue=2,
 )
 
 
@@ -82,9 +84,15 @@ class Engine:
             yield self
             await self.sessions.close()
 
-    def send(self, prompt: str, session: str = "s", owner: str = "me") -> Client:
-        stream = self.sessions.submit(Prompt(ask(prompt), owner, session, prompt, PlainEncoder))
-        return Client(stream)
+    def send(
+        self,
+        prompt: str,
+        session: str = "s",
+        owner: str = "me",
+        policy: Policy = Policy.INTERRUPT,
+    ) -> Client:
+        made = Prompt(ask(prompt), owner, session, prompt, PlainEncoder)
+        return Client(self.sessions.submit(made, policy))
 
     async def assert_nothing_is_left(self) -> None:
         """I6. Waits for trees that are still unwinding, not for anything else."""

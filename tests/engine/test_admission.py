@@ -192,7 +192,7 @@ async def test_a_policy_that_is_not_there_takes_no_place(autojump_clock: MockClo
     async with Engine(words).running() as engine:
         prompt = Prompt(ask("A"), "me", "s", "A", PlainEncoder)
         with pytest.raises(NotImplementedError):
-            engine.sessions.submit(prompt, Policy.REJECT)
+            engine.sessions.submit(prompt, Policy.ROLLBACK)
         await engine.assert_nothing_is_left()
 
 

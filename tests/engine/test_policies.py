@@ -3,11 +3,13 @@
 import pytest
 
 from jarvis_trio.engine.policies import AVAILABLE, Decision, Policy, decide, parse_policy
-from jarvis_trio.errors import RequestError
+from jarvis_trio.errors import QueueFullError, RequestError, SessionBusyError
+
+NAMES = "enqueue, interrupt, reject"
 
 
 @pytest.mark.parametrize("text", ["interrupt", "Interrupt", " INTERRUPT\t"])
-def test_interrupt_is_read_in_any_case(text: str) -> None:
+def test_a_policy_is_read_in_any_case(text: str) -> None:
     assert parse_policy(text) is Policy.INTERRUPT
 
 
@@ -21,29 +23,35 @@ def test_a_policy_that_is_not_there_yet_is_refused_and_never_read_as_another(
     assert refused.value.code == "policy_not_available"
     assert refused.value.param == "X-Session-Policy"
     assert policy.value in refused.value.message
+    with pytest.raises(NotImplementedError):
+        decide(policy, active=0, max_waiting=1)
 
 
 @pytest.mark.parametrize("text", ["", "interupt", "interrupt,reject", "none"])
 def test_an_unknown_policy_is_refused_with_those_that_would_do(text: str) -> None:
     with pytest.raises(RequestError) as refused:
         parse_policy(text)
-    assert refused.value.message == f"{text!r} is not a session policy; use one of: interrupt"
+    assert refused.value.message == f"{text!r} is not a session policy; use one of: {NAMES}"
     assert (refused.value.param, refused.value.code) == ("X-Session-Policy", "invalid_request")
 
 
-def test_case_1_the_newest_prompt_wins_over_the_live_one_and_the_waiting_one() -> None:
-    both = decide(Policy.INTERRUPT, has_live=True, waiting=1)
-    assert both == Decision(cancel_live=True, cancel_waiting=True)
-    neither = decide(Policy.INTERRUPT, has_live=False, waiting=0)
-    assert neither == Decision(cancel_live=False, cancel_waiting=False)
+@pytest.mark.parametrize("active", [0, 1, 3])
+def test_case_1_with_interrupt_the_newest_prompt_wins_over_all_there_are(active: int) -> None:
+    assert decide(Policy.INTERRUPT, active=active, max_waiting=2) == Decision(supersedes=True)
 
 
-@pytest.mark.parametrize("policy", sorted(set(Policy) - AVAILABLE))
-def test_no_decision_is_made_up_for_a_policy_that_is_not_there(policy: Policy) -> None:
-    with pytest.raises(NotImplementedError):
-        decide(policy, has_live=True, waiting=0)
+def test_case_2_with_enqueue_a_prompt_waits_behind_what_there_is_while_there_is_room() -> None:
+    for active in range(3):
+        assert decide(Policy.ENQUEUE, active=active, max_waiting=2) == Decision()
+    full = decide(Policy.ENQUEUE, active=3, max_waiting=2)
+    assert not full.supersedes
+    assert isinstance(full.refusal, QueueFullError)
+    assert full.refusal.retry_after == 1
 
 
-def test_every_policy_that_is_available_can_be_decided() -> None:
-    for policy in AVAILABLE:
-        assert isinstance(decide(policy, has_live=True, waiting=0), Decision)
+def test_case_3_with_reject_a_prompt_is_refused_where_it_would_have_to_wait() -> None:
+    assert decide(Policy.REJECT, active=0, max_waiting=2) == Decision()
+    busy = decide(Policy.REJECT, active=1, max_waiting=2)
+    assert not busy.supersedes
+    assert isinstance(busy.refusal, SessionBusyError)
+    assert busy.refusal.should_retry is False

@@ -67,7 +67,7 @@ def test_without_a_witness_an_answer_that_ends_before_the_next_prompt_is_no_faul
     tmp_path: Path,
 ) -> None:
     options = replace(SHORT, prompts=3, gap_seconds=0.7)
-    with running_sim("--tokens", "8") as sim, broken(tmp_path, sim, "with_reject") as server:
+    with running_sim("--tokens", "8") as sim, broken(tmp_path, sim, "nothing") as server:
         trials = play_all([RAPID, BUSY], server, None, options)
     assert not failures(trials), [trial.evidence for trial in trials]
 
@@ -149,7 +149,7 @@ def test_a_server_with_a_stop_route_passes(tmp_path: Path, sim: Sim) -> None:
 
 
 def test_a_server_that_rejects_passes(tmp_path: Path, sim: Sim) -> None:
-    with broken(tmp_path, sim, "with_reject") as server:
+    with broken(tmp_path, sim, "nothing") as server:
         trial = play(BUSY, server, sim, FEW)
     assert trial.verdict is Verdict.PASS, trial.evidence
     assert UNDERSTOOD in " ".join(trial.evidence)

@@ -1,6 +1,7 @@
 """A new prompt leaves the answer before it alone, and is answered beside it."""
 
-from jarvis_trio.engine.sessions import Session, Sessions
+from jarvis_trio.engine.session import Session
+from jarvis_trio.engine.sessions import Sessions
 from jarvis_trio.engine.stream import LiveStream
 from jarvis_trio.errors import JarvisError
 from jarvis_trio.events import Cause
@@ -21,4 +22,4 @@ def _cancel_all_but_superseded(
 
 
 async def _barge_in(self: Sessions, session: Session, stream: LiveStream) -> None:
-    session.waiting, session.holder = None, stream
+    session.start(stream)

@@ -3,7 +3,8 @@
 import trio
 
 from jarvis_trio.engine.policies import Policy
-from jarvis_trio.engine.sessions import Session, Sessions
+from jarvis_trio.engine.session import Session
+from jarvis_trio.engine.sessions import Sessions
 from jarvis_trio.engine.stream import LiveStream, Prompt
 
 _submit = Sessions.submit

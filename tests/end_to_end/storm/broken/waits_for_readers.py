@@ -2,7 +2,8 @@
 
 import trio
 
-from jarvis_trio.engine.sessions import Session, Sessions
+from jarvis_trio.engine.session import Session
+from jarvis_trio.engine.sessions import Sessions
 from jarvis_trio.engine.stream import LiveStream
 
 _take_over = Sessions._take_over

@@ -1,0 +1,5 @@
+"""Nothing: our server as it is."""
+
+
+def break_it() -> None:
+    pass
