@@ -143,7 +143,7 @@ def test_a_server_that_breaks_when_it_is_full_fails_busy_and_no_other(
 
 
 def test_a_server_with_a_stop_route_passes(tmp_path: Path, sim: Sim) -> None:
-    with broken(tmp_path, sim, "with_stop_route") as server:
+    with broken(tmp_path, sim, "nothing") as server:
         trial = play(STOP, server, sim, FEW)
     assert trial.verdict is Verdict.PASS, trial.evidence
 
