@@ -36,7 +36,9 @@ BREAKS_LINE: Final = re.compile(r"[\r\n\0]")
 
 
 class HttpClient:
-    """Asks one server, at paths below ``base_url`` or, with a slash before, its root; only connecting has a deadline of its own.
+    """Asks one server, at paths below ``base_url`` or, with a slash before, below its root.
+
+    Only connecting has a deadline of its own.
 
     Errors: httpx's own transport exceptions.
     """
