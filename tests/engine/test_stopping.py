@@ -186,9 +186,13 @@ async def test_a_stop_of_what_ends_already_changes_nothing_and_waits_for_it(
         first = engine.send("A")
         await wait_all_tasks_blocked()
         second = engine.send("B")
+        # Who presses Stop now means the answer that is to come.
+        assert engine.sessions.current("me", "s") is second.stream
+        assert engine.sessions.current("me", "s", first.stream.id) is first.stream
         let_go.set()
         receipt = await stop(engine, first)
         assert (receipt.status, receipt.cause) == ("already_ended", Cause.SUPERSEDED)
+        assert receipt.backend_idle_ms is None  # it works for the successor by now
         assert await second.read() == b"<open>[b]<end stop>"
 
 
@@ -250,6 +254,9 @@ async def test_the_last_endings_are_remembered_and_no_more(autojump_clock: MockC
         last = endings.of_session("me", f"s{MOST % 3}")
         assert last is not None
         assert last.stream_id == ids[-1]
+        before_last = endings.of_session("me", f"s{(MOST - 1) % 3}")
+        assert before_last is not None
+        assert before_last.stream_id == ids[-2]
         assert endings.of_session("somebody", "s1") is None
 
 
