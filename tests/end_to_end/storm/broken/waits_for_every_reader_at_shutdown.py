@@ -2,6 +2,7 @@
 
 import trio
 
+from jarvis_trio import serve
 from jarvis_trio.web.drain import Drain
 from jarvis_trio.web.stall_watch import StallWatch
 
@@ -9,6 +10,7 @@ from jarvis_trio.web.stall_watch import StallWatch
 def break_it() -> None:
     Drain.run = _wait  # type: ignore[method-assign]
     StallWatch.run = _never_look  # type: ignore[method-assign]
+    serve.SPARE_SECONDS = 60  # Hypercorn ends its connections then
 
 
 async def _wait(self: Drain) -> None:
