@@ -18,6 +18,7 @@
     ├─ StreamEndedError          409  the answer was ended on purpose; must not be retried
     │  ├─ SupersededError        409
     │  └─ StoppedError           409
+    ├─ NotCurrentError           409  a stop names another stream than the live one
     ├─ SessionBusyError          409  another prompt is being answered; must not be retried
     ├─ UnavailableError          503  try again later
     │  ├─ OverloadedError        503
@@ -187,6 +188,15 @@ class StoppedError(StreamEndedError):
     """Somebody pressed Stop."""
 
     code = "stopped"
+
+
+class NotCurrentError(JarvisError):
+    """A stop names a stream that its session is not answering with; nothing was stopped."""
+
+    status = 409
+    code = "not_current"
+    type = "invalid_request_error"
+    should_retry: ClassVar[bool | None] = False
 
 
 class SessionBusyError(JarvisError):

@@ -60,6 +60,7 @@ class ScriptedProvider:
         self.history: list[tuple[str, str]] = []
         self.open = 0
         self.max_open = 0
+        self.busy_until: trio.Event | None = None
 
     def chat(self, request: ChatRequest) -> "ScriptedAnswer":
         prompt = request.messages[-1].text
@@ -71,6 +72,10 @@ class ScriptedProvider:
     async def models(self) -> list[Model]:
         await trio.lowlevel.checkpoint()
         return [Model("scripted-model")]
+
+    async def busy(self) -> int | None:
+        await trio.lowlevel.checkpoint()
+        return self.open if self.busy_until is None or self.busy_until.is_set() else 99
 
     def note(self, what: str, prompt: str) -> None:
         self.history.append((what, prompt))

@@ -8,6 +8,7 @@ import pytest
 from jarvis_trio import errors
 from jarvis_trio.errors import (
     JarvisError,
+    NotCurrentError,
     OverloadedError,
     RequestError,
     SessionBusyError,
@@ -92,7 +93,9 @@ def test_the_codes_of_every_ending_are_the_documented_ones() -> None:
 @pytest.mark.parametrize("kind", CLASSES)
 def test_a_409_and_nothing_else_must_not_be_retried(kind: type[JarvisError]) -> None:
     """Client libraries retry a bare 409 and would supersede the newer prompt in turn."""
-    expected = False if issubclass(kind, (StreamEndedError, SessionBusyError)) else None
+    expected = (
+        False if issubclass(kind, (StreamEndedError, NotCurrentError, SessionBusyError)) else None
+    )
     assert make(kind).should_retry is expected
 
 

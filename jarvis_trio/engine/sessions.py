@@ -9,10 +9,12 @@ a session changes only in sync code.
 import trio
 
 from jarvis_trio.engine.admission import Admission
+from jarvis_trio.engine.endings import Endings
 from jarvis_trio.engine.event_bus import EventBus, EventName
 from jarvis_trio.engine.policies import Policy, decide
 from jarvis_trio.engine.run import StreamLimits, StreamRunner, event_of
 from jarvis_trio.engine.session import Session
+from jarvis_trio.engine.stopping import Stop
 from jarvis_trio.engine.stream import FAILURES, LiveStream, Prompt, superseded_by
 from jarvis_trio.engine.window import Window
 from jarvis_trio.errors import JarvisError, ServerShutdownError
@@ -44,6 +46,7 @@ class Sessions:
         self.bus = bus
         self.streams: set[LiveStream] = set()
         self.is_draining = False
+        self.endings = Endings()
         self.window = Window(limits.flush_window_seconds)
         self._limits = limits
         self._runner = StreamRunner(provider, limits, self.window, bus)
@@ -158,6 +161,37 @@ class Sessions:
             self._admission.check_room(len(self.streams))
         return decision.supersedes
 
+    def stop(self, stream: LiveStream) -> Stop:
+        """End ``stream`` with ``stopped``, and return what will tell how that went. Sync.
+
+        Errors: ServerShutdownError.
+        """
+        if stream.stop is None:
+            if self._nursery is None:
+                raise ServerShutdownError("the server is shutting down", retry_after=1.0)
+            stream.stop = Stop(stream, self.provider, self.streams)
+            if stream.cause is None:
+                stream.cancel(Cause.STOPPED)
+            self._nursery.start_soon(stream.stop.run, name=f"stop {stream.id}")
+        return stream.stop
+
+    def current(
+        self, owner: str, session_id: str, stream_id: str | None = None
+    ) -> LiveStream | None:
+        """Return the stream that a session answers with, or else that of it which is named."""
+        session = self._sessions.get((owner, session_id))
+        if session is None:
+            return None
+        named = [stream for stream in session.streams if stream.id == stream_id]
+        return [*named, *session.active, *session.streams][0]
+
+    def find(self, owner: str, stream_id: str) -> LiveStream | None:
+        """Return a live stream of ``owner``'s by its id."""
+        for stream in self.streams:
+            if stream.id == stream_id and stream.prompt.owner == owner:
+                return stream
+        return None
+
     async def _live(self, session: Session, stream: LiveStream) -> None:
         """Hold one stream from its place in the line until everything of it is gone."""
         stream.task = trio.lowlevel.current_task()
@@ -212,6 +246,7 @@ class Sessions:
         elif stream.cause is Cause.UPSTREAM_TIMEOUT:
             self._silence, self._silent_at = stream.error, trio.current_time()
         self._tell_end(stream)
+        self.endings.add(stream)
         stream.finished.set()
         self._release(stream)
 

@@ -7,7 +7,7 @@ decides when it may start. Down the tree goes work; up go only ``cancel(cause)``
 import secrets
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 import trio
@@ -33,6 +33,9 @@ from jarvis_trio.events import (
     ToolCall,
     Usage,
 )
+
+if TYPE_CHECKING:
+    from jarvis_trio.engine.stopping import Stop
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 SHUTDOWN_RETRY_AFTER_SECONDS = 5.0
@@ -112,6 +115,7 @@ class LiveStream:
         self.task: trio.lowlevel.Task | None = None
         self.started_at: float | None = None
         self.quarantined = False
+        self.stop: Stop | None = None
         self.first_text_at: float | None = None
         self.replay = ReplayBuffer(replay_limit_bytes, on_abandoned=self._abandoned)
         self._on_cancelled = on_cancelled

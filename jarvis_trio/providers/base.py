@@ -63,6 +63,13 @@ class Provider(Protocol):
         """Do what all its answers need, until cancelled; it runs for as long as there are any."""
         ...
 
+    async def busy(self) -> int | None:
+        """Return how many requests the model server works at, whoever made them, if it says so.
+
+        Errors: UpstreamError.
+        """
+        ...
+
     async def models(self) -> list[Model]:
         """List what the upstream offers, the default first. Errors: UpstreamError."""
         ...

@@ -36,7 +36,9 @@ BREAKS_LINE: Final = re.compile(r"[\r\n\0]")
 
 
 class HttpClient:
-    """Asks one server, at paths below ``base_url``; only connecting has a deadline of its own.
+    """Asks one server, at paths below ``base_url`` or, with a slash before, below its root.
+
+    Only connecting has a deadline of its own.
 
     Errors: httpx's own transport exceptions.
     """
@@ -78,6 +80,8 @@ class HttpClient:
 
     def url(self, path: str) -> httpx.URL:
         """Return the address of ``path``."""
+        if path.startswith("/"):
+            return self._base_url.copy_with(raw_path=path.encode())
         base = self._base_url.raw_path.rstrip(b"/")
         return self._base_url.copy_with(raw_path=base + b"/" + path.encode())
 

@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import trio
+
 from jarvis_trio.errors import UpstreamError
 from jarvis_trio.events import ChatRequest, Model
 from jarvis_trio.providers.upstream import Chat, Upstream, UpstreamAnswer, default_of
@@ -28,9 +30,14 @@ class OllamaProvider:
 
     async def models(self) -> list[Model]:
         """List the models that have been pulled, the last pulled first."""
-        models = await self._upstream.models("api/tags", decode_models)
+        models = await self._upstream.get("api/tags", decode_models)
         self.default_model = default_of(models, self.default_model)
         return models
+
+    async def busy(self) -> int | None:
+        """Return None: it tells which models are loaded, and not whether they work."""
+        await trio.lowlevel.checkpoint()
+        return None
 
     async def _first_model(self) -> str:
         models = await self.models()

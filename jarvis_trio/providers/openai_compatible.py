@@ -1,5 +1,6 @@
 """Whatever speaks OpenAI's format: llama.cpp, vLLM, LM Studio, hosted models."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
@@ -9,11 +10,14 @@ from msgspec.structs import replace
 from jarvis_trio.errors import JarvisError
 from jarvis_trio.events import ChatRequest, Model
 from jarvis_trio.providers.upstream import Chat, Upstream, UpstreamAnswer, default_of
+from jarvis_trio.wire.openai.load import decode_slots, decode_vllm_metrics
 from jarvis_trio.wire.openai.upstream import ChatDecoder, decode_models, encode_chat_request
 
 LLAMA_CPP = "llamacpp"
 """Who owns the models that llama.cpp's own server lists."""
 
+LOAD = {LLAMA_CPP: ("/slots", decode_slots), "vllm": ("/metrics", decode_vllm_metrics)}
+"""Where, by who owns its models, a server says how many requests it works at."""
 
 GET_TO_KNOW_SECONDS = 1.0
 
@@ -27,6 +31,7 @@ class OpenAICompatibleProvider:
         self.run = self._upstream.run
         self.default_model: str | None = None
         self._is_llama_cpp: bool | None = None
+        self._load: tuple[str, Callable[[bytes], int]] | None = None
 
     def chat(self, request: ChatRequest) -> Chat:
         """Ask for an answer; see :class:`jarvis_trio.providers.base.Provider`."""
@@ -51,7 +56,16 @@ class OpenAICompatibleProvider:
 
     async def models(self) -> list[Model]:
         """List the upstream's models, as it orders them."""
-        models = await self._upstream.models("models", decode_models)
+        models = await self._upstream.get("models", decode_models)
         self.default_model = default_of(models, self.default_model)
-        self._is_llama_cpp = any(model.owned_by == LLAMA_CPP for model in models)
+        owners = [model.owned_by for model in models]
+        self._is_llama_cpp = LLAMA_CPP in owners
+        self._load = next((LOAD[owner] for owner in owners if owner in LOAD), None)
         return models
+
+    async def busy(self) -> int | None:
+        """Return how many requests it works at; llama.cpp and vLLM say so."""
+        if self._load is None:
+            return None
+        path, decode = self._load
+        return await self._upstream.get(path, decode)

@@ -103,6 +103,7 @@ class SimulatedProvider:
     def __init__(self, options: SimulatedOptions | None = None) -> None:
         self.options = options or SimulatedOptions()
         self.default_model: str | None = MODEL_ID
+        self._answers = 0
 
     @asynccontextmanager
     async def chat(self, request: ChatRequest) -> AsyncGenerator["SimulatedAnswer", None]:
@@ -113,7 +114,16 @@ class SimulatedProvider:
                 param="model",
             )
         await trio.lowlevel.checkpoint()
-        yield SimulatedAnswer(request, self.options)
+        self._answers += 1
+        try:
+            yield SimulatedAnswer(request, self.options)
+        finally:
+            self._answers -= 1
+
+    async def busy(self) -> int:
+        """Return how many answers are being made."""
+        await trio.lowlevel.checkpoint()
+        return self._answers
 
     async def run(self) -> None:
         """Do nothing: it needs nothing."""

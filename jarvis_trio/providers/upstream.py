@@ -8,6 +8,7 @@ import errno
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import TypeVar
 
 import httpx
 import trio
@@ -33,6 +34,8 @@ from jarvis_trio.providers.http_body import ResponseBody
 from jarvis_trio.providers.http_errors import UnreadableError
 from jarvis_trio.wire.decoding import DeltaDecoder
 from jarvis_trio.wire.error_text import decode_error
+
+Told = TypeVar("Told")
 
 SHORTEST_SECRET = 8
 """Shorter keys are placeholders ("none", "ollama"), and words of many a message."""
@@ -145,8 +148,8 @@ class Upstream:
         body = await self._accepted(self._client.post(path, content), path, model)
         return UpstreamAnswer(self, body, decoder)
 
-    async def models(self, path: str, decode: Callable[[bytes], list[Model]]) -> list[Model]:
-        """Return the models listed at ``path``. *Errors:* UpstreamError."""
+    async def get(self, path: str, decode: Callable[[bytes], Told]) -> Told:
+        """Return what is told at ``path``. *Errors:* UpstreamError."""
         body = await self._accepted(self._client.get(path), path, None)
         try:
             return decode(await body.read_whole())

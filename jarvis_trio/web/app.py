@@ -24,6 +24,7 @@ from jarvis_trio.web.openai_routes import OpenAIRoutes, trace_of
 from jarvis_trio.web.openapi import openapi
 from jarvis_trio.web.ops_routes import OpsRoutes
 from jarvis_trio.web.response_body import Keepalive
+from jarvis_trio.web.session_routes import SessionRoutes
 from jarvis_trio.web.stall_watch import StallWatch
 
 WRONG_WORKER = "jarvis_trio runs on trio: start hypercorn with --worker-class trio"
@@ -102,7 +103,7 @@ def build_web(
     keys = Keys(settings.api_keys, settings.admin_keys)
     openai = OpenAIRoutes(settings, sessions, keys, caretakers.keepalive)
     ops = OpsRoutes(sessions, metrics, settings.connect_timeout_s)
-    _add_routes(app, openai, ops, DebugRoutes(sessions, keys))
+    _add_routes(app, openai, SessionRoutes(sessions, keys), ops, DebugRoutes(sessions, keys))
     _add_errors(app)
 
     @app.before_request
@@ -118,11 +119,15 @@ def build_web(
     return app
 
 
-def _add_routes(app: JarvisApp, openai: OpenAIRoutes, ops: OpsRoutes, debug: DebugRoutes) -> None:
+def _add_routes(
+    app: JarvisApp, openai: OpenAIRoutes, session: SessionRoutes, ops: OpsRoutes, debug: DebugRoutes
+) -> None:
     for rule, method, view in (
         ("/v1/chat/completions", "POST", openai.chat_completions),
         ("/v1/models", "GET", openai.models),
         ("/v1/models/<path:model_id>", "GET", openai.model),
+        ("/v1/sessions/<session_id>/cancel", "POST", session.cancel_session),
+        ("/v1/streams/<stream_id>/cancel", "POST", session.cancel_stream),
         ("/healthz", "GET", ops.healthz),
         ("/readyz", "GET", ops.readyz),
         ("/metrics", "GET", ops.metrics),

@@ -15,6 +15,7 @@ from quart import Response
 
 from jarvis_trio import __version__
 from jarvis_trio.engine.policies import AVAILABLE
+from jarvis_trio.engine.stopping import Receipt
 from jarvis_trio.errors import (
     AuthenticationError,
     BodyTooLargeError,
@@ -23,6 +24,8 @@ from jarvis_trio.errors import (
     MediaTypeError,
     MethodNotAllowedError,
     ModelNotFoundError,
+    NotCurrentError,
+    NotFoundError,
     OverloadedError,
     PermissionDeniedError,
     QueueFullError,
@@ -40,6 +43,7 @@ from jarvis_trio.errors import (
     UpstreamTimeoutError,
 )
 from jarvis_trio.web.ops_routes import Health, Readiness
+from jarvis_trio.web.session_routes import StopRequest
 from jarvis_trio.wire.openai.answers import (
     ChatChunk,
     ChatCompletion,
@@ -66,6 +70,11 @@ OF_THE_UPSTREAM: Final = (
 OF_A_PROMPT: Final = (
     RequestError, RequestTimeoutError, BodyTooLargeError, MediaTypeError, ModelNotFoundError,
     SupersededError, StoppedError, SessionBusyError, QueueFullError, ServerShutdownError,
+)  # fmt: skip
+
+OF_A_STOP: Final = (
+    *WITH_KEY, NotFoundError, NotCurrentError, RequestError, RequestTimeoutError, BodyTooLargeError,
+    ServerShutdownError,
 )  # fmt: skip
 
 HEADERS: Final[dict[str, tuple[str, Part]]] = {
@@ -96,6 +105,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     headers: tuple[str, ...] = ()
     parameters: tuple[Part, ...] = ()
     body: Part | None = None
+    needs_body: bool = True
 
 
 def _json(*kinds: type[Struct], **more: Any) -> Part:
@@ -117,6 +127,11 @@ def _events() -> Part:
 
 def _in_header(name: str, description: str, schema: Part) -> Part:
     return {"name": name, "in": "header", "description": description, "schema": schema}
+
+
+def _in_path(name: str) -> Part:
+    schema = {"type": "string", "minLength": 1}
+    return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
 def _choice(name: str, description: str, *words: str) -> Part:
@@ -149,14 +164,23 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
         summary="Describe one model; its name may hold slashes",
         content={200: _json(ModelCard)},
         errors=(*WITH_KEY, *OF_THE_UPSTREAM, ModelNotFoundError),
-        parameters=(
-            {
-                "name": "model_id",
-                "in": "path",
-                "required": True,
-                "schema": {"type": "string", "minLength": 1},
-            },
-        ),
+        parameters=(_in_path("model_id"),),
+    ),
+    ("POST", "/v1/sessions/{session_id}/cancel"): Operation(
+        id="cancel_session",
+        summary="Stop the session's live answer; answers when it has unwound, with what was seen",
+        content={200: _json(Receipt)},
+        errors=OF_A_STOP,
+        parameters=(_in_path("session_id"),),
+        body=_json(StopRequest, example={"stream_id": "str_01KABCDEF0123456789ABCDEFG"}),
+        needs_body=False,
+    ),
+    ("POST", "/v1/streams/{stream_id}/cancel"): Operation(
+        id="cancel_stream",
+        summary="Stop one answer",
+        content={200: _json(Receipt)},
+        errors=OF_A_STOP,
+        parameters=(_in_path("stream_id"),),
     ),
     ("GET", "/healthz"): Operation(
         id="healthz", summary="The process answers", content={200: _json(Health)}
@@ -199,7 +223,7 @@ def document() -> Part:
     """Return the description of every route."""
     described = [*REQUEST, *MENTIONED, ChatCompletion, ChatChunk, ModelList, ErrorAnswer]
     _, schemas = msgspec.json.schema_components(
-        [*described, Health, Readiness], ref_template=REF_TEMPLATE
+        [*described, Receipt, StopRequest, Health, Readiness], ref_template=REF_TEMPLATE
     )
     for schema in schemas.values():  # msgspec leaves a docstring's indentation in it
         schema["description"] = cleandoc(schema["description"])
@@ -232,7 +256,7 @@ def _described(operation: Operation) -> Part:
         "security": [{"key": []}] if AuthenticationError in operation.errors else [],
     }
     if operation.body is not None:
-        described["requestBody"] = {"required": True, "content": operation.body}
+        described["requestBody"] = {"required": operation.needs_body, "content": operation.body}
     return described
 
 

@@ -8,12 +8,13 @@ from collections.abc import Callable
 import trio
 from trio.testing import MockClock
 
+from jarvis_trio.engine.endings import MOST
 from jarvis_trio.errors import UpstreamDownError, UpstreamEOFError, UpstreamError
 from jarvis_trio.events import Cause, Text
 from tests.engine.engine import Engine
 from tests.scripted import Play, words
 
-WARM_UP = 500
+WARM_UP = MOST + 100  # endings that are remembered take their place first
 ENDINGS = 5000
 
 

@@ -14,7 +14,6 @@ from tests.web.server import CHAT, described_path, serving
 NEVER_SENT = (
     errors.ConfigError,  # ends the start
     errors.WireError,  # the provider makes it an UpstreamError
-    errors.NotFoundError,  # the answer at an address that is no route
     errors.StreamEndedError,  # only its kinds are raised
     errors.UnavailableError,  # the same
 )
@@ -63,7 +62,11 @@ async def test_what_asks_for_a_key_says_so(
 
 def test_every_error_that_a_client_can_meet_is_described_by_its_own_words() -> None:
     paths = document()["paths"]
-    told = [paths[CHAT]["post"]["responses"], paths["/debug/tasks"]["get"]["responses"]]
+    told = [
+        paths[CHAT]["post"]["responses"],
+        paths["/v1/sessions/{session_id}/cancel"]["post"]["responses"],
+        paths["/debug/tasks"]["get"]["responses"],
+    ]
     for error in kinds(JarvisError).difference(NEVER_SENT):
         if error.__module__ == "jarvis_trio.errors":
             descriptions = [

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 
+import httpx
 import openai
 import pytest
 import trio
@@ -11,7 +12,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from tests.end_to_end.client import Exchange, prompt
 from tests.end_to_end.llama_cpp.engine import LlamaServer
 from tests.end_to_end.llama_cpp.model import words
-from tests.end_to_end.processes import Server, running_server
+from tests.end_to_end.processes import KEY, Server, running_server
 
 ENDLESS = 10_000
 LONG_PROMPT = 2_500
@@ -113,6 +114,30 @@ async def test_supersede_during_a_long_prefill_frees_the_slot(
     assert first.error_code == "superseded"
     assert first.text == ""
     llama_server.wait_idle(60)
+
+
+@pytest.mark.parametrize("phase", ["decode", "prefill"])
+async def test_a_stop_is_answered_when_the_slot_is_free(
+    server: Server, llama_server: LlamaServer, phase: str
+) -> None:
+    live = Exchange()
+    text = words(5 if phase == "decode" else LONG_PROMPT, first=4)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(
+            partial(prompt, server.url, text, session="stopped", exchange=live, max_tokens=ENDLESS)
+        )
+        with trio.fail_after(60):
+            if phase == "decode":
+                await live.first_text.wait()
+            await trio.to_thread.run_sync(llama_server.wait_busy, 30)
+            async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+                stop = await client.post("/v1/sessions/stopped/cancel", headers=KEY)
+        assert llama_server.busy() == 0
+    receipt = stop.json()
+    assert (receipt["status"], receipt["phase"]) == ("cancelled", phase), receipt
+    assert 0 <= receipt["upstream_closed_ms"] <= receipt["backend_idle_ms"] <= 2000
+    assert live.error_code == "stopped"
+    await assert_answered(server, "stopped")
 
 
 async def test_ten_rapid_prompts_leave_an_idle_engine(

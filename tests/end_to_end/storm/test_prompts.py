@@ -33,14 +33,13 @@ def failures(trials: list[Trial]) -> dict[str, list[str]]:
     }
 
 
-def test_ours_passes_and_has_no_stop_route_yet(tmp_path: Path, sim: Sim) -> None:
+def test_ours_passes(tmp_path: Path, sim: Sim) -> None:
     options = ("--port", "0", "--upstream", sim.upstream("openai"))
     with serving(tmp_path, *options, **SETTINGS) as server:
         trials = play_all(ALL, server, sim)
     assert not failures(trials), [trial.evidence for trial in trials]
-    stop = trials[3]
-    assert stop.verdict is Verdict.NOT_APPLICABLE
-    assert stop.missing == "no stop route (HTTP 404 at POST /sessions/…/cancel)"
+    assert {trial.verdict for trial in trials} == {Verdict.PASS}
+    assert UNDERSTOOD in " ".join(trials[-1].evidence)
     names = {latency.name for trial in trials for latency in trial.latencies}
     assert "next prompt to the close at the model server" in names
 
@@ -58,7 +57,7 @@ def test_without_a_witness_what_a_client_sees_is_judged(simulated_server: Server
         Verdict.PASS,
         Verdict.PASS,
         Verdict.NOT_APPLICABLE,
-        Verdict.NOT_APPLICABLE,
+        Verdict.PASS,
         Verdict.PASS,
     ], [trial.evidence for trial in trials]
 
@@ -87,7 +86,7 @@ def test_ours_with_few_places_refuses_and_answers_who_comes_back(tmp_path: Path,
     with serving(tmp_path, *options, **SETTINGS, **FEW_PLACES) as server:
         trial = play(BUSY, server, sim, FEW)
     assert trial.verdict is Verdict.PASS, trial.evidence
-    assert "with HTTP 429" in trial.evidence[0]
+    assert "with HTTP 429" in " ".join(trial.evidence)
 
 
 def test_a_witness_that_sees_no_prompts_is_an_error(simulated_server: Server, sim: Sim) -> None:
@@ -140,16 +139,3 @@ def test_a_server_that_breaks_when_it_is_full_fails_busy_and_no_other(
         failed = failures(play_all(ALL, server, sim, FEW))
     assert failed.keys() == {BUSY.name}, failed
     assert sentence in failed[BUSY.name]
-
-
-def test_a_server_with_a_stop_route_passes(tmp_path: Path, sim: Sim) -> None:
-    with broken(tmp_path, sim, "with_stop_route") as server:
-        trial = play(STOP, server, sim, FEW)
-    assert trial.verdict is Verdict.PASS, trial.evidence
-
-
-def test_a_server_that_rejects_passes(tmp_path: Path, sim: Sim) -> None:
-    with broken(tmp_path, sim, "nothing") as server:
-        trial = play(BUSY, server, sim, FEW)
-    assert trial.verdict is Verdict.PASS, trial.evidence
-    assert UNDERSTOOD in " ".join(trial.evidence)

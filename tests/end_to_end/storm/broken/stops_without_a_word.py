@@ -1,15 +1,16 @@
 """A stop ends the answer as if it had been cut off: no error, no ``[DONE]``."""
 
+from jarvis_trio.engine.sessions import Sessions
+from jarvis_trio.engine.stopping import Stop
 from jarvis_trio.engine.stream import LiveStream
-from jarvis_trio.events import Cause
-from tests.end_to_end.storm.broken.with_stop_route import add_stop_route
+
+_stop = Sessions.stop
 
 
 def break_it() -> None:
-    add_stop_route(_cut_off)
+    Sessions.stop = _cut_off  # type: ignore[method-assign]
 
 
-async def _cut_off(stream: LiveStream) -> None:
+def _cut_off(self: Sessions, stream: LiveStream) -> Stop:
     stream.replay.close()
-    stream.cancel(Cause.STOPPED)
-    await stream.finished.wait()
+    return _stop(self, stream)

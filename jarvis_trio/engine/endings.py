@@ -1,0 +1,56 @@
+"""How the last streams ended, for whoever asks about one that is no more."""
+
+from collections import OrderedDict
+from typing import Final
+
+from msgspec import Struct
+
+from jarvis_trio.engine.stream import LiveStream
+from jarvis_trio.events import Cause
+
+MOST: Final = 1000
+"""A second's worth for a server that is full; who stops an answer means one of the last."""
+
+
+class Ending(Struct, frozen=True):
+    """What is remembered of a stream."""
+
+    owner: str
+    session_id: str
+    stream_id: str
+    cause: Cause
+    tokens_sent: int
+
+
+class Endings:
+    """Remembers the last ``MOST``, by stream and by session. Sync."""
+
+    def __init__(self) -> None:
+        self._by_stream: OrderedDict[str, Ending] = OrderedDict()
+        self._by_session: dict[tuple[str, str], Ending] = {}
+
+    def add(self, stream: LiveStream) -> None:
+        """Take note of one that has ended, and forget the oldest if there are too many."""
+        prompt = stream.prompt
+        ending = Ending(
+            prompt.owner,
+            prompt.session_id,
+            stream.id,
+            stream.cause or Cause.COMPLETED,
+            stream.answer.pieces,
+        )
+        self._by_stream[stream.id] = self._by_session[prompt.owner, prompt.session_id] = ending
+        if len(self._by_stream) > MOST:
+            _, oldest = self._by_stream.popitem(last=False)
+            key = oldest.owner, oldest.session_id
+            if self._by_session[key] is oldest:
+                del self._by_session[key]
+
+    def of_stream(self, owner: str, stream_id: str) -> Ending | None:
+        """Return how a stream of ``owner``'s ended."""
+        ending = self._by_stream.get(stream_id)
+        return ending if ending is not None and ending.owner == owner else None
+
+    def of_session(self, owner: str, session_id: str) -> Ending | None:
+        """Return how the last stream of a session ended."""
+        return self._by_session.get((owner, session_id))
