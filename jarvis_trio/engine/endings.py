@@ -9,7 +9,7 @@ from jarvis_trio.engine.stream import LiveStream
 from jarvis_trio.events import Cause
 
 MOST: Final = 1000
-"""A second's worth for a server that is full; who stops an answer means one of the last."""
+"""Some seconds' worth for a server that is full: who stops an answer means one of the last."""
 
 
 class Ending(Struct, frozen=True):

@@ -104,6 +104,9 @@ class Stop:
             return await self._provider.busy()
         except JarvisError:
             return None
+        except Exception:  # a bug of the provider's; it must not take down every stream
+            self._stream.log.exception("stop_crashed")
+            return None
 
     def _make_receipt(self, closed_ms: float | None, idle_ms: float | None) -> Receipt:
         stream = self._stream

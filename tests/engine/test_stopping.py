@@ -94,6 +94,10 @@ async def fails() -> int | None:
     raise UpstreamError("it has no such route")
 
 
+async def crashes() -> int | None:
+    raise ZeroDivisionError
+
+
 async def says_nothing() -> int | None:
     return None
 
@@ -111,6 +115,7 @@ async def is_always_busy() -> int | None:
     ("busy", "seconds"),
     [
         (fails, 0),
+        (crashes, 0),
         (says_nothing, 0),
         (never_answers, BACKEND_SECONDS),
         (is_always_busy, BACKEND_SECONDS),

@@ -35,7 +35,10 @@ def decode_slots(body: bytes) -> int:
 
 def decode_vllm_metrics(body: bytes) -> int:
     """Count the requests that vLLM runs or that wait for it. *Errors:* WireError."""
-    counts = _VLLM.findall(body)
+    try:
+        counts = [int(float(count)) for count in _VLLM.findall(body)]
+    except (ValueError, OverflowError):
+        counts = []
     if not counts:
         raise WireError("the model server's metrics do not say how many requests it runs")
-    return sum(int(float(count)) for count in counts)
+    return sum(counts)

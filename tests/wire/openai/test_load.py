@@ -35,7 +35,16 @@ def test_an_idle_vllm_has_nothing() -> None:
     assert decode_vllm_metrics(b'vllm:num_requests_running{engine="0"} 0.0\n') == 0
 
 
-@pytest.mark.parametrize("body", [b"", b"python_info 1.0\n", b"vllm:num_requests_running NaN\n"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"python_info 1.0\n",
+        b"vllm:num_requests_running NaN\n",
+        b"vllm:num_requests_running 1e999\n",
+        b"vllm:num_requests_running 1.2.3\n",
+    ],
+)
 def test_metrics_that_do_not_say_it_are_an_error(body: bytes) -> None:
     with pytest.raises(WireError, match="how many requests"):
         decode_vllm_metrics(body)
