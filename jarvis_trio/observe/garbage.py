@@ -13,7 +13,8 @@ from typing import Final, Literal
 
 import trio
 
-LOOK_SECONDS: Final = 1.0
+LOOK_SECONDS: Final = 0.1
+"""What a flood leaves uncollected is what it can make in this time: some ten megabytes in a second."""
 
 FEWEST_ROUNDS: Final = 10
 STREAMS_PER_ROUND: Final = 2
