@@ -23,6 +23,7 @@
     ├─ UnavailableError          503  try again later
     │  ├─ OverloadedError        503
     │  ├─ QueueFullError         429
+   │  ├─ StoreUnavailableError  503
     │  └─ ServerShutdownError    503
     └─ UpstreamError             502  the model server failed
        ├─ UpstreamRejectedError  400
@@ -228,6 +229,12 @@ class QueueFullError(UnavailableError):
     status = 429
     code = "queue_full"
     type = "rate_limit_error"
+
+
+class StoreUnavailableError(UnavailableError):
+    """What keeps the conversations cannot be reached, or is too slow; answers go on without."""
+
+    code = "history_unavailable"
 
 
 class ServerShutdownError(UnavailableError):
