@@ -23,7 +23,7 @@
     ├─ UnavailableError          503  try again later
     │  ├─ OverloadedError        503
     │  ├─ QueueFullError         429
-   │  ├─ StoreUnavailableError  503
+    │  ├─ StoreUnavailableError  503
     │  └─ ServerShutdownError    503
     └─ UpstreamError             502  the model server failed
        ├─ UpstreamRejectedError  400
