@@ -70,6 +70,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     session_policy: Literal["interrupt", "rollback", "enqueue", "reject"] = "interrupt"
     resume_grace_s: Seconds = 30
     database: str = "sqlite:///var/jarvis.db"
+    history_tokens: Count = 4000
     log_format: Literal["logfmt", "json"] = "logfmt"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_file: str | None = None
@@ -79,7 +80,6 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
 WITHOUT_EFFECT_YET = (
     "resume_grace_s",
-    "database",
     "cors_origins",
 )
 """Settings whose feature comes in a later version; setting one is told in the log."""

@@ -50,7 +50,7 @@ def ask(prompt: str, **settings: object) -> ChatRequest:
 
 
 class ScriptedProvider:
-    """Plays ``script(prompt)`` for each request; ``history`` tells open, accepted, closed."""
+    """Plays ``script(prompt)`` for each of ``requests``; ``history`` tells what became of it."""
 
     name = "scripted"
 
@@ -58,11 +58,13 @@ class ScriptedProvider:
         self.default_model: str | None = "scripted-model"
         self.script = script
         self.history: list[tuple[str, str]] = []
+        self.requests: list[ChatRequest] = []
         self.open = 0
         self.max_open = 0
         self.busy_until: trio.Event | None = None
 
     def chat(self, request: ChatRequest) -> "ScriptedAnswer":
+        self.requests.append(request)
         prompt = request.messages[-1].text
         return ScriptedAnswer(self, prompt, self.script(prompt))
 

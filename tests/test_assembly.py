@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import structlog
 
-from jarvis_trio.assembly import build_app, build_provider, introduce, ollama_url
+from jarvis_trio.assembly import build_provider, introduce, ollama_url
 from jarvis_trio.config import Settings
 from jarvis_trio.errors import ConfigError, UpstreamError
 from jarvis_trio.events import Model
@@ -119,11 +119,6 @@ def test_a_key_that_no_header_can_carry_is_refused_without_repeating_it() -> Non
 )
 def test_ollama_host_is_read_as_ollama_reads_it(given: str, url: str) -> None:
     assert ollama_url(given) == url
-
-
-def test_a_policy_of_a_later_version_is_refused() -> None:
-    with pytest.raises(ConfigError, match="use one of: enqueue, interrupt, reject"):
-        build_app(Settings(session_policy="rollback"), {})
 
 
 class Models(ScriptedProvider):

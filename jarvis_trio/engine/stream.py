@@ -7,6 +7,7 @@ decides when it may start. Down the tree goes work; up go only ``cancel(cause)``
 import secrets
 import time
 from collections.abc import Callable
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -65,11 +66,20 @@ class FrameEncoder(Protocol):
         ...
 
 
+class Turn(Enum):
+    """What the history has of a stream."""
+
+    NONE = auto()
+    BEGUN = auto()
+    ENDED = auto()
+
+
 class Prompt(Struct, frozen=True):
     """What the web floor hands down: a checked request, and who asks.
 
     ``owner`` tells keys apart without being one; ``make_encoder`` gets the stream id;
-    ``arrived_at`` is when its request began to arrive, on trio's clock.
+    ``arrived_at`` is when its request began to arrive, on trio's clock; ``is_kept`` says that it
+    is a turn of a conversation which the history keeps.
     """
 
     request: ChatRequest
@@ -78,6 +88,7 @@ class Prompt(Struct, frozen=True):
     trace: str
     make_encoder: Callable[[str], FrameEncoder]
     arrived_at: float = 0.0
+    is_kept: bool = False
 
 
 def new_stream_id() -> str:
@@ -115,11 +126,15 @@ class LiveStream:
         self.task: trio.lowlevel.Task | None = None
         self.started_at: float | None = None
         self.quarantined = False
+        self.turn = Turn.NONE
+        self.is_rolled_back = False
+        self.misses_history = False
         self.stop: Stop | None = None
         self.first_text_at: float | None = None
         self.replay = ReplayBuffer(replay_limit_bytes, on_abandoned=self._abandoned)
         self._on_cancelled = on_cancelled
         self.encoder = prompt.make_encoder(self.id)
+        self._good_end = b""
         self.log = log.bind(trace=prompt.trace, stream_id=self.id, session=prompt.session_id)
 
     def __repr__(self) -> str:
@@ -176,15 +191,20 @@ class LiveStream:
                 "stream_failed", code=error.code, phase=str(self.phase), error=error.summary
             )
 
+    def complete(self) -> None:
+        """Note that the answer has come to its end; a cause that is already there stays."""
+        if self.cause is None:
+            # A bug in the encoder raises before anything has changed: then the stream has failed.
+            finish_reason = self.answer.finish_reason or "stop"
+            self._good_end = self.encoder.finish(finish_reason, self.answer.usage)
+            self.cause = Cause.COMPLETED
+
     def conclude(self) -> None:
         """Give the readers their terminal frame, exactly one; idempotent."""
         if self.phase is Phase.ENDED:
             return
-        frame = b""
-        if self.cause is None:
-            # A bug in the encoder raises before anything has changed: then the stream has failed.
-            frame = self.encoder.finish(self.answer.finish_reason or "stop", self.answer.usage)
-            self.cause = Cause.COMPLETED
+        self.complete()
+        frame = self._good_end
         self.phase = Phase.ENDED
         try:
             if self.error is not None:

@@ -126,6 +126,11 @@ def _add_routes(
         ("/v1/chat/completions", "POST", openai.chat_completions),
         ("/v1/models", "GET", openai.models),
         ("/v1/models/<path:model_id>", "GET", openai.model),
+        ("/v1/sessions", "GET", session.list_sessions),
+        ("/v1/sessions/<session_id>", "GET", session.session),
+        ("/v1/sessions/<session_id>", "PATCH", session.rename),
+        ("/v1/sessions/<session_id>", "DELETE", session.delete),
+        ("/v1/sessions/<session_id>/messages", "GET", session.messages),
         ("/v1/sessions/<session_id>/cancel", "POST", session.cancel_session),
         ("/v1/streams/<stream_id>/cancel", "POST", session.cancel_stream),
         ("/healthz", "GET", ops.healthz),
@@ -135,7 +140,7 @@ def _add_routes(
         ("/debug/tasks", "GET", debug.tasks),
         ("/", "GET", ops.index),
     ):
-        app.add_url_rule(rule, rule, view, methods=[method])
+        app.add_url_rule(rule, f"{method} {rule}", view, methods=[method])
 
 
 def _add_errors(app: JarvisApp) -> None:

@@ -91,6 +91,7 @@ class OpenAIRoutes:
                 ChatChunkEncoder, model=model, created=created, include_usage=chat.include_usage
             ),
             began_at(),
+            is_kept="X-Session-Id" in headers,
         )
         # Nothing of a client that has gone meanwhile reaches the upstream.
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -140,6 +141,8 @@ class OpenAIRoutes:
             await stream.settled.wait()
         if stream.error is not None and not stream.accepted:
             raise stream.error
+        if stream.misses_history:
+            g.answer_headers["X-History"] = "unavailable"
         response = Response(
             StreamBody(reader, self._keepalive),
             content_type="text/event-stream; charset=utf-8",
@@ -154,6 +157,8 @@ async def _whole(stream: LiveStream, reader: Reader, model: str, created: int) -
         pass
     if stream.cause is not Cause.COMPLETED and stream.error is not None:
         raise stream.error
+    if stream.misses_history:
+        g.answer_headers["X-History"] = "unavailable"
     return _json(encode_completion(stream.id, model, created, stream.answer.completion()))
 
 

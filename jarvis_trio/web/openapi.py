@@ -14,7 +14,7 @@ from msgspec import Struct
 from quart import Response
 
 from jarvis_trio import __version__
-from jarvis_trio.engine.policies import AVAILABLE
+from jarvis_trio.engine.policies import Policy
 from jarvis_trio.engine.stopping import Receipt
 from jarvis_trio.errors import (
     AuthenticationError,
@@ -148,7 +148,7 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
         headers=("X-Session-Id", "X-Stream-Id"),
         parameters=(
             _in_header("X-Session-Id", "without one, a session of its own", IDENTIFIER),
-            _choice("X-Session-Policy", "what happens to the live answer", *sorted(AVAILABLE)),
+            _choice("X-Session-Policy", "what happens to the live answer", *Policy),
             _choice("X-On-Disconnect", "what happens when the client goes", "cancel"),
         ),
         body=_json(*REQUEST, example={"prompt": "What is 2+2?", "stream": True}),

@@ -70,6 +70,10 @@ class OpsRoutes:
         if (silent := self._sessions.upstream_silence) is not None:
             # Only prompts can find out that it speaks again, so they must go on coming.
             return _json(Readiness("degraded", upstream, silent.summary))
+        history = self._sessions.history
+        if history.trouble is not None:
+            reason = f"conversations are not kept now: {history.name}: {history.trouble}"
+            return _json(Readiness("degraded", upstream, reason))
         return _json(Readiness("ready", upstream))
 
     async def _find_out(self) -> None:

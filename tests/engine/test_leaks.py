@@ -11,6 +11,7 @@ from trio.testing import MockClock
 from jarvis_trio.engine.endings import MOST
 from jarvis_trio.errors import UpstreamDownError, UpstreamEOFError, UpstreamError
 from jarvis_trio.events import Cause, Text
+from jarvis_trio.store.base import DeleteSession
 from tests.engine.engine import Engine
 from tests.scripted import Play, words
 
@@ -76,6 +77,10 @@ async def end_many(engine: Engine, kinds: list[str], at_once: int) -> None:
             nursery.start_soon(ending)
     await engine.assert_nothing_is_left()
     engine.provider.history.clear()
+    engine.provider.requests.clear()
+    await engine.history.drain()
+    kept = engine.store.sessions(None, limit=ENDINGS)
+    engine.store.apply([DeleteSession(session.owner, session.id) for session in kept])
 
 
 async def test_i6_no_ending_leaves_a_block_behind(autojump_clock: MockClock) -> None:

@@ -14,6 +14,7 @@ from jarvis_trio.assembly import assemble
 from jarvis_trio.config import Settings
 from jarvis_trio.engine.event_bus import EventBus
 from jarvis_trio.events import Model
+from jarvis_trio.store.memory import MemoryStore
 from jarvis_trio.web.app import JarvisApp
 from jarvis_trio.web.openapi import OPERATIONS
 from tests.asgi_client import Body, Client, Exchange, running
@@ -152,7 +153,7 @@ async def serving(
     """Run the server; a test that takes an hour of virtual time has hung."""
     provider = provider or ScriptedProvider(script)
     bus = EventBus()
-    app = assemble(Settings(**settings), provider, bus)
+    app = assemble(Settings(**settings), provider, MemoryStore(), bus)
     with trio.fail_after(TEST_ENDS_WITHIN_SECONDS):
         async with running(app) as client:
             yield Server(app, client, provider, bus)
