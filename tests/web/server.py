@@ -15,7 +15,7 @@ from jarvis_trio.config import Settings
 from jarvis_trio.engine.event_bus import EventBus
 from jarvis_trio.events import Model
 from jarvis_trio.web.app import JarvisApp
-from jarvis_trio.web.openapi import OPERATIONS
+from jarvis_trio.web.operations import OPERATIONS
 from tests.asgi_client import Body, Client, Exchange, running
 from tests.scripted import Play, Script, ScriptedProvider, words
 

@@ -8,7 +8,8 @@ from trio.testing import MockClock
 
 from jarvis_trio import errors
 from jarvis_trio.errors import AuthenticationError, JarvisError
-from jarvis_trio.web.openapi import OPERATIONS, document, encoded_document
+from jarvis_trio.web.openapi import document, encoded_document
+from jarvis_trio.web.operations import OPERATIONS
 from tests.web.server import CHAT, described_path, serving
 
 NEVER_SENT = (
