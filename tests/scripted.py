@@ -65,7 +65,8 @@ class ScriptedProvider:
 
     def chat(self, request: ChatRequest) -> "ScriptedAnswer":
         self.requests.append(request)
-        prompt = request.messages[-1].text
+        # What came before the prompt and had no answer stands in one message with it.
+        prompt = request.messages[-1].text.rpartition("\n\n")[2]
         return ScriptedAnswer(self, prompt, self.script(prompt))
 
     async def run(self) -> None:

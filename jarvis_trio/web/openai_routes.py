@@ -3,7 +3,6 @@
 One request: bytes -> ChatRequest -> a stream in its session -> a reader of its frames -> bytes.
 """
 
-import re
 import secrets
 import time
 from contextlib import suppress
@@ -29,6 +28,7 @@ from jarvis_trio.errors import (
 from jarvis_trio.events import Cause, Model
 from jarvis_trio.web.auth import Keys
 from jarvis_trio.web.connection import at_end, began_at, receive_body
+from jarvis_trio.web.identifiers import IDENTIFIER
 from jarvis_trio.web.response_body import Keepalive, StreamBody
 from jarvis_trio.wire.openai.frames import (
     ChatChunkEncoder,
@@ -38,7 +38,6 @@ from jarvis_trio.wire.openai.frames import (
 )
 from jarvis_trio.wire.openai.request import decode_chat_request
 
-IDENTIFIER = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 UNKNOWN_MODEL = "default"
 
 DECODE_ON_THE_LOOP_BYTES = 256 * 1024

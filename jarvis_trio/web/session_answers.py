@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Literal
 
 import msgspec
@@ -11,6 +12,7 @@ from msgspec import UNSET, Struct, UnsetType
 from jarvis_trio.errors import RequestError
 from jarvis_trio.events import Cause
 from jarvis_trio.store.base import Place, StoredMessage, StoredSession
+from jarvis_trio.web.identifiers import IDENTIFIER
 from jarvis_trio.wire.openai.answers import Function, FunctionCall, TokenCount
 
 
@@ -143,9 +145,8 @@ _decode_place = msgspec.json.Decoder(Place).decode
 
 def decode_cursor(cursor: str) -> Place:
     """Read a cursor. *Errors:* RequestError."""
-    try:
-        return _decode_place(base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)))
-    except (binascii.Error, msgspec.DecodeError, UnicodeError, RecursionError):
-        raise RequestError(
-            "this cursor is none of ours: use a next_cursor as it came", param="cursor"
-        ) from None
+    with suppress(binascii.Error, msgspec.DecodeError, UnicodeError, RecursionError):
+        place = _decode_place(base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)))
+        if IDENTIFIER.fullmatch(place.id) and IDENTIFIER.fullmatch(place.owner):
+            return place
+    raise RequestError("this is no cursor: hand back a next_cursor as it came", param="cursor")

@@ -12,6 +12,7 @@ from jarvis_trio.errors import NotCurrentError, NotFoundError, RequestError
 from jarvis_trio.store.base import StoredSession
 from jarvis_trio.web.auth import Caller, Keys
 from jarvis_trio.web.connection import receive_body
+from jarvis_trio.web.identifiers import IDENTIFIER
 from jarvis_trio.web.session_answers import (
     MessagePage,
     SessionDeleted,
@@ -55,7 +56,7 @@ class SessionRoutes:
             None if caller.is_admin else caller.owner,
             limit=limit + 1,
             after=None if cursor is None else decode_cursor(cursor),
-            search=request.args.get("search", "")[:MAX_SEARCH_CHARS],
+            search=request.args.get("search", "").replace("\0", "")[:MAX_SEARCH_CHARS],
         )
         page, has_more = found[:limit], len(found) > limit
         return _json(
@@ -88,10 +89,10 @@ class SessionRoutes:
 
     async def rename(self, session_id: str) -> Response:
         """PATCH /v1/sessions/{id}: give it another title."""
+        session = await self._find(session_id)
         title = _decode(await receive_body(), TitleChange, '{"title": "…"}').title.strip()
         if not 0 < len(title) <= MAX_TITLE_CHARS:
             raise RequestError(f"a title has 1 to {MAX_TITLE_CHARS} characters", param="title")
-        session = await self._find(session_id)
         await self._sessions.rename(session.owner, session.id, title)
         return await self.session(session_id)
 
@@ -144,7 +145,8 @@ class SessionRoutes:
 
     async def _find(self, session_id: str) -> StoredSession:
         """Return a session that the caller may see. *Errors:* NotFoundError, saying no more."""
-        for owner in self._caller().owners:
+        caller = self._caller()
+        for owner in caller.owners if IDENTIFIER.fullmatch(session_id) else ():
             found = await self._history.session(owner, session_id)
             if found is not None:
                 return found
