@@ -6,11 +6,10 @@ leaves or is superseded while it waits is cancelled like any other. There is no 
 a session changes only in sync code.
 """
 
-import time
-
 import trio
 
 from jarvis_trio.engine.admission import Admission
+from jarvis_trio.engine.directory import Directory
 from jarvis_trio.engine.endings import Endings
 from jarvis_trio.engine.event_bus import EventBus, EventName
 from jarvis_trio.engine.history import History
@@ -26,7 +25,7 @@ from jarvis_trio.events import Cause, Phase
 from jarvis_trio.observe.metrics import Metrics
 from jarvis_trio.observe.task_tree import in_one_line
 from jarvis_trio.providers.base import Provider
-from jarvis_trio.store.base import DeleteSession, SetTitle
+from jarvis_trio.store.base import DeleteSession
 
 PIECES_OF_PATIENCE = 8
 """A loop that was held up meanwhile has not given a cleanup its time: that costs one piece."""
@@ -52,7 +51,8 @@ class Sessions:
         self.provider = provider
         self.history = history
         self.bus = bus
-        self.streams: set[LiveStream] = set()
+        self.directory = Directory()
+        self.streams = self.directory.streams
         self.is_draining = False
         self.endings = Endings()
         self.window = Window(limits.flush_window_seconds)
@@ -61,7 +61,7 @@ class Sessions:
         self._runner = StreamRunner(provider, limits, self.window, bus, self._recorder)
         self._metrics = metrics
         self._admission = admission
-        self._sessions: dict[tuple[str, str], Session] = {}
+        self._sessions = self.directory.sessions
         self._nursery: trio.Nursery | None = None
         self._silence: JarvisError | None = None
         self._silent_at = self._heard_at = float("-inf")
@@ -184,41 +184,6 @@ class Sessions:
                 stream.cancel(Cause.STOPPED)
             self._nursery.start_soon(stream.stop.run, name=f"stop {stream.id}")
         return stream.stop
-
-    def current(
-        self, owner: str | None, session_id: str, stream_id: str | None = None
-    ) -> LiveStream | None:
-        """Return the stream that a session answers with, or else that of it which is named.
-
-        ``owner`` None looks among all of them, here as below.
-        """
-        session = self._session(owner, session_id)
-        if session is None:
-            return None
-        named = [stream for stream in session.streams if stream.id == stream_id]
-        return [*named, *session.active, *session.streams][0]
-
-    def active(self, owner: str, session_id: str) -> list[LiveStream]:
-        """Return a session's live stream, and behind it those that wait, in their order."""
-        session = self._sessions.get((owner, session_id))
-        return [] if session is None else session.active
-
-    def find(self, owner: str | None, stream_id: str) -> LiveStream | None:
-        """Return a live stream by its id."""
-        for stream in self.streams:
-            if stream.id == stream_id and owner in (None, stream.prompt.owner):
-                return stream
-        return None
-
-    def _session(self, owner: str | None, session_id: str) -> Session | None:
-        if owner is not None:
-            return self._sessions.get((owner, session_id))
-        found = (session for session in self._sessions.values() if session.id == session_id)
-        return next(found, None)
-
-    async def rename(self, owner: str, session_id: str, title: str) -> None:
-        """Give a conversation another title. *Errors:* StoreUnavailableError."""
-        await self.history.change(SetTitle(owner, session_id, title, time.time()))
 
     async def delete(self, owner: str, session_id: str) -> None:
         """Delete a conversation; what is live in it, or waits, is stopped and waited for first.

@@ -1,5 +1,6 @@
 """Sessions and their streams: seeing them, naming, deleting and stopping them."""
 
+import time
 from typing import Any, TypeVar
 
 import msgspec
@@ -9,7 +10,7 @@ from quart import Response, request
 from jarvis_trio.engine.sessions import Sessions
 from jarvis_trio.engine.stopping import receipt_of
 from jarvis_trio.errors import NotCurrentError, NotFoundError, RequestError
-from jarvis_trio.store.base import StoredSession
+from jarvis_trio.store.base import SetTitle, StoredSession
 from jarvis_trio.web.auth import Caller, Keys
 from jarvis_trio.web.connection import receive_body
 from jarvis_trio.web.identifiers import IDENTIFIER
@@ -45,6 +46,7 @@ class SessionRoutes:
     def __init__(self, sessions: Sessions, keys: Keys) -> None:
         self._sessions = sessions
         self._history = sessions.history
+        self._directory = sessions.directory
         self._keys = keys
 
     async def list_sessions(self) -> Response:
@@ -80,7 +82,7 @@ class SessionRoutes:
         found = await self._history.messages(
             session.owner, session.id, limit=limit + 1, after=after
         )
-        live = {stream.id for stream in self._sessions.streams if stream.cause is None}
+        live = {stream.id for stream in self._directory.streams if stream.cause is None}
         cards = [
             message_card(message, is_live=message.role == "assistant" and message.stream_id in live)
             for message in found[:limit]
@@ -93,7 +95,7 @@ class SessionRoutes:
         title = _decode(await receive_body(), TitleChange, '{"title": "…"}').title.strip()
         if not 0 < len(title) <= MAX_TITLE_CHARS:
             raise RequestError(f"a title has 1 to {MAX_TITLE_CHARS} characters", param="title")
-        await self._sessions.rename(session.owner, session.id, title)
+        await self._history.change(SetTitle(session.owner, session.id, title, time.time()))
         return await self.session(session_id)
 
     async def delete(self, session_id: str) -> Response:
@@ -108,7 +110,7 @@ class SessionRoutes:
         body = await receive_body()
         wanted = _decode(body, StopRequest, 'nothing, or {"stream_id": "…"}').stream_id
         for owner in caller.owners:
-            stream = self._sessions.current(owner, session_id, wanted)
+            stream = self._directory.current(owner, session_id, wanted)
             if stream is not None:
                 if wanted is not None and wanted != stream.id:
                     raise NotCurrentError(
@@ -129,7 +131,7 @@ class SessionRoutes:
     async def cancel_stream(self, stream_id: str) -> Response:
         """POST /v1/streams/{id}/cancel: the same by stream."""
         owner = self._caller().sees
-        stream = self._sessions.find(owner, stream_id)
+        stream = self._directory.stream(owner, stream_id)
         if stream is not None:
             return _json(await self._sessions.stop(stream).wait())
         ending = self._sessions.endings.of_stream(owner, stream_id)
@@ -141,14 +143,14 @@ class SessionRoutes:
         return self._keys.caller(request.headers, request.remote_addr)
 
     def _active(self, session: StoredSession) -> list[str]:
-        return [stream.id for stream in self._sessions.active(session.owner, session.id)]
+        return [stream.id for stream in self._directory.active(session.owner, session.id)]
 
     async def _find(self, session_id: str) -> StoredSession:
         """Return a session that the caller may see. *Errors:* NotFoundError, saying no more."""
         caller = self._caller()
         for owner in caller.owners if IDENTIFIER.fullmatch(session_id) else ():
             found = await self._history.session(owner, session_id)
-            if found is not None:
+            if found := found or self._directory.described(owner, session_id):
                 return found
         raise NotFoundError(f"there is no session {session_id!r}")
 

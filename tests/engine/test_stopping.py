@@ -192,8 +192,8 @@ async def test_a_stop_of_what_ends_already_changes_nothing_and_waits_for_it(
         await wait_all_tasks_blocked()
         second = engine.send("B")
         # Who presses Stop now means the answer that is to come.
-        assert engine.sessions.current("me", "s") is second.stream
-        assert engine.sessions.current("me", "s", first.stream.id) is first.stream
+        assert engine.sessions.directory.current("me", "s") is second.stream
+        assert engine.sessions.directory.current("me", "s", first.stream.id) is first.stream
         let_go.set()
         receipt = await stop(engine, first)
         assert (receipt.status, receipt.cause) == ("already_ended", Cause.SUPERSEDED)
