@@ -18,7 +18,7 @@ from jarvis_trio.store.base import (
     StoredSession,
     Write,
 )
-from jarvis_trio.store.turns import filled, folded, messages_of, storable
+from jarvis_trio.store.turns import filled, folded, is_place, messages_of, storable
 
 MOST_SESSIONS: Final = 1000
 """Bounds the memory: past it, the session goes that was written to the longest time ago."""
@@ -26,7 +26,8 @@ MOST_SESSIONS: Final = 1000
 
 class _Conversation(Struct, frozen=True):
     session: StoredSession
-    last_seq: int
+    last_seq: int = 0
+    last_stream: str = ""
     messages: tuple[StoredMessage, ...] = ()
 
 
@@ -115,15 +116,12 @@ def _do(write: Write, conversations: _Conversations) -> None:
             changed: _Conversation | None = _begin(write, known)
         case EndTurn():
             changed = known and _end(write, known)
+        case RemoveTurn():
+            changed = known and _remove(write, known)
         case SetTitle():
             changed = known and replace(
                 known,
                 session=replace(known.session, title=storable(write.title), updated_at=write.at),
-            )
-        case RemoveTurn():
-            changed = known and replace(
-                known,
-                messages=tuple(m for m in known.messages if m.stream_id != write.stream_id),
             )
         case DeleteSession():
             changed = None
@@ -134,31 +132,33 @@ def _do(write: Write, conversations: _Conversations) -> None:
 
 
 def _begin(turn: BeginTurn, known: _Conversation | None) -> _Conversation:
-    before = () if known is None else known.messages
     title = storable(turn.title)
     if known is None:
         session = StoredSession(turn.owner, turn.session_id, title, turn.at, turn.at)
-        known = _Conversation(session, 0)
-    elif any(message.stream_id == turn.stream_id for message in before):
-        return replace(known, messages=before)
-    else:
-        session = replace(
-            known.session,
-            title=known.session.title if before else title,
-            updated_at=turn.at,
-        )
-    new = messages_of(turn, is_first=not before, last_seq=known.last_seq)
-    return _Conversation(session, new[-1].seq, (*before, *new))
+        known = _Conversation(session)
+    if any(message.stream_id == turn.stream_id for message in known.messages):
+        return replace(known, last_stream=turn.stream_id)
+    is_first = not known.messages
+    new = messages_of(turn, is_first=is_first, last_seq=known.last_seq)
+    title = title if is_first else known.session.title
+    session = replace(known.session, title=title, updated_at=turn.at)
+    return _Conversation(session, new[-1].seq, turn.stream_id, (*known.messages, *new))
 
 
 def _end(end: EndTurn, known: _Conversation) -> _Conversation:
-    if not known.messages:
+    if known.last_stream != end.stream_id:
         return known
-    *before, place = known.messages
-    if place.stream_id != end.stream_id or place.cause is not None:
-        return known
-    return _Conversation(
-        replace(known.session, updated_at=end.at),
-        known.last_seq,
-        (*before, filled(place, end)),
-    )
+    for index, message in enumerate(known.messages):
+        if message.stream_id == end.stream_id and is_place(message):
+            before, after = known.messages[:index], known.messages[index + 1 :]
+            return replace(
+                known,
+                session=replace(known.session, updated_at=end.at),
+                messages=(*before, filled(message, end), *after),
+            )
+    return known
+
+
+def _remove(turn: RemoveTurn, known: _Conversation) -> _Conversation:
+    left = tuple(message for message in known.messages if message.stream_id != turn.stream_id)
+    return replace(known, messages=left)

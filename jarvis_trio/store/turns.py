@@ -32,6 +32,11 @@ def messages_of(turn: BeginTurn, *, is_first: bool, last_seq: int) -> list[Store
     return [*kept, place]
 
 
+def is_place(message: StoredMessage) -> bool:
+    """Say whether it is the place of an answer that has not ended."""
+    return message.state is State.INTERRUPTED and message.cause is None
+
+
 def filled(place: StoredMessage, end: EndTurn) -> StoredMessage:
     """Return the answer in its place."""
     answer = storable_answer(end.answer)
