@@ -243,7 +243,7 @@ def build_store(settings: Settings) -> Store:
     """Return the store that ``JARVIS_DATABASE`` names. *Errors:* ConfigError."""
     if settings.database.partition(":")[0] == "memory":
         return MemoryStore()
-    from jarvis_trio.store.sql import SQLStore  # noqa: PLC0415 - takes longer to import than to start
+    from jarvis_trio.store.sql import SQLStore  # noqa: PLC0415 - slower to import than to use
 
     return SQLStore(settings.database)
 

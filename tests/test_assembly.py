@@ -162,7 +162,6 @@ async def test_the_log_tells_of_the_default_key_and_of_settings_without_effect(
     told = [(entry["event"], entry.get("setting")) for entry in logged.entries]
     assert told == [
         ("default_key", None),
-        ("setting_without_effect", "JARVIS_DATABASE"),
         ("setting_without_effect", "JARVIS_CORS_ORIGINS"),
         ("server_ready", None),
     ]
