@@ -39,6 +39,7 @@ from jarvis_trio.errors import (
 )
 from jarvis_trio.web.ops_routes import Health, Readiness
 from jarvis_trio.web.session_answers import (
+    CURSOR,
     MessagePage,
     SessionCard,
     SessionDeleted,
@@ -163,7 +164,7 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
         errors=OF_THE_HISTORY,
         parameters=(
             _in_query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_SESSIONS}),
-            _in_query("cursor", STRING),
+            _in_query("cursor", {"type": "string", "pattern": f"^({CURSOR.pattern})?$"}),
             _in_query("search", STRING),
         ),
     ),

@@ -93,7 +93,7 @@ class Engine:
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Engine"]:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.history.run)
+            nursery.start_soon(self.history.run)  # noqa: ASYNC113 - it has no moment to wait for
             await nursery.start(self.sessions.run)
             self.started_at = trio.current_time()
             yield self
