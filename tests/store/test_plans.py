@@ -25,7 +25,7 @@ MEDIAN_MS = 20
 def plans(store: SQLStore, call: Callable[[], object]) -> list[str]:
     """Return how SQLite does each statement of a call, a line for each step."""
     statements: list[tuple[str, Any]] = []
-    engine = store._database.reads
+    engine = store._database.engine
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         statements.append((statement, parameters))
@@ -114,7 +114,7 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SQLStore]:
         }
         for number in range(SESSIONS)
     ]
-    with made._database.writes.begin() as connection:
+    with made._database.writing() as connection:
         connection.execute(insert(sessions), rows)
     yield made
     made.close()

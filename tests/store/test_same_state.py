@@ -52,6 +52,8 @@ prompts = st.lists(messages, max_size=3).map(tuple)
 writes: st.SearchStrategy[Write] = st.one_of(
     st.builds(BeginTurn, owners, ids, streams, prompts, st.integers(0, 3), texts, times),
     st.builds(EndTurn, owners, ids, streams, answers, states, causes, times),
+    st.builds(RemoveTurn, owners, ids, streams),
+    st.builds(SetTitle, owners, ids, texts, times),
     st.builds(DeleteSession, owners, ids),
 )
 

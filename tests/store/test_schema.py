@@ -40,7 +40,7 @@ def described(engine: Engine) -> list[Any]:
 
 
 def test_the_migrations_make_the_tables_that_the_code_knows(sql_store: SQLStore) -> None:
-    with sql_store._database.reads.connect() as connection:
+    with sql_store._database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         assert compare_metadata(context, metadata) == []
 
@@ -48,12 +48,12 @@ def test_the_migrations_make_the_tables_that_the_code_knows(sql_store: SQLStore)
 def test_the_migrations_make_the_indexes_and_collations_that_the_code_knows(
     sql_store: SQLStore, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    migrated = sql_store._database.reads
+    migrated = sql_store._database.engine
     if migrated.dialect.name == "sqlite":
-        plain = connect_to(f"sqlite:///{tmp_path}/plain.db").reads
+        plain = connect_to(f"sqlite:///{tmp_path}/plain.db").engine
     else:
         server: PostgreSQL = request.getfixturevalue("postgres")
-        plain = connect_to(server.new_database()).reads
+        plain = connect_to(server.new_database()).engine
     metadata.create_all(plain)
     assert described(migrated) == described(plain)
     assert len(described(plain)) > 3
@@ -92,7 +92,7 @@ def test_a_database_of_a_later_version_is_refused_and_left_as_it_is(url: str) ->
     store = SQLStore(url)
     store.open()
     store.apply([begin("A", "hello")])
-    engine = store._database.reads
+    engine = store._database.engine
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     before = described(engine)

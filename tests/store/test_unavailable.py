@@ -110,7 +110,7 @@ def test_a_database_that_is_free_again_in_time_is_waited_for(
 
 def test_a_read_does_not_keep_anybody_from_writing(sqlite_store: SQLStore) -> None:
     sqlite_store.apply([begin("A", "hello")])
-    with sqlite_store._database.reads.begin() as reading:
+    with sqlite_store._database.engine.begin() as reading:
         reading.exec_driver_sql("SELECT * FROM sessions").all()
         sqlite_store.apply([end("A")])
     assert told(sqlite_store) == ["1 user hello", "2 assistant answer"]
@@ -126,7 +126,7 @@ def test_a_batch_of_which_one_write_fails_is_not_done_at_all(sql_store: SQLStore
 
 
 def test_a_full_disk_is_refused_and_works_again_when_there_is_room(sqlite_store: SQLStore) -> None:
-    engine = sqlite_store._database.reads
+    engine = sqlite_store._database.engine
     sqlite_store.apply([begin("A", "hello")])
     pages = 1
 
@@ -206,7 +206,7 @@ def test_a_postgresql_that_goes_and_comes_back_is_used_again(postgres: PostgreSQ
     with closing(SQLStore(postgres.new_database())) as store:
         store.open()
         store.apply([begin("A", "hello")])
-        with postgres.closed_to(store._database.reads.url.database):
+        with postgres.closed_to(store._database.engine.url.database):
             for call in CALLS:
                 refuses(store, call)
         store.apply([end("A")])
@@ -218,7 +218,7 @@ def test_a_postgresql_that_is_locked_is_refused_in_time_and_works_after(
 ) -> None:
     with closing(SQLStore(postgres.new_database())) as store:
         store.open()
-        with store._database.writes.begin():  # another server's batch that does not end
+        with store._database.writing():  # another server's batch that does not end
             assert "timeout" in refuses(store)
             for read in READS:
                 read(store)
@@ -232,7 +232,7 @@ def test_a_postgresql_that_stands_still_is_refused_in_time_and_works_after(
     with closing(SQLStore(fragile_postgres.new_database())) as store:
         store.open()
         store.apply([begin("A", "hello")])
-        reads = store._database.reads
+        reads = store._database.engine
         with reads.connect() as connection, fragile_postgres.standing_still():
             refuses(store)  # finds that its connection is of no use, and gets no other
             refuses(store, READS[0])
@@ -244,7 +244,7 @@ def test_a_postgresql_that_stands_still_is_refused_in_time_and_works_after(
 
 def test_no_error_repeats_a_prompt(sql_store: SQLStore) -> None:
     sql_store.apply([begin("A", "my diary")])
-    with sql_store._database.writes.begin() as connection:
+    with sql_store._database.writing() as connection:
         connection.exec_driver_sql("DROP TABLE messages")
     write = begin("B", "my diary", title="my diary")
     assert "diary" not in refuses(sql_store, lambda store: store.apply([write]))
