@@ -11,22 +11,24 @@ HEAD: Final = "0001"
 longer to import than all else at the start."""
 
 
-def bring_up_to_date(name: str, reads: Engine, writes: Engine) -> None:
-    """Make the tables as this version needs them; safe while another process does the same.
+def is_up_to_date(engine: Engine) -> bool:
+    """Say whether the tables are as this version needs them."""
+    with engine.connect() as connection:
+        return _version_of(connection) == HEAD
+
+
+def bring_up_to_date(connection: Connection, name: str) -> None:
+    """Make the tables as this version needs them, if nobody has meanwhile.
 
     Errors: StoreUnavailableError for a database that a later version has changed.
     """
-    with reads.connect() as connection:
-        if _version_of(connection) == HEAD:
-            return
-    with writes.begin() as connection:
-        version = _version_of(connection)
-        if version is not None and version > HEAD:
-            raise StoreUnavailableError(
-                f"{name} was written by a later version of jarvis-trio: its tables are of "
-                f"version {version}, and this one knows those up to {HEAD}"
-            )
-        _upgrade(connection)
+    version = _version_of(connection)
+    if version is not None and version > HEAD:
+        raise StoreUnavailableError(
+            f"{name} was written by a later version of jarvis-trio: its tables are of "
+            f"version {version}, and this one knows those up to {HEAD}"
+        )
+    _upgrade(connection)
 
 
 def _version_of(connection: Connection) -> str | None:

@@ -92,11 +92,11 @@ class SQLStore:
 
     def close(self) -> None:
         """Close every connection; idempotent."""
-        self._database.reads.dispose()
+        self._database.engine.dispose()
 
     def apply(self, writes: Sequence[Write]) -> None:
         """Do all of them in this order, or none."""
-        with self._available(), self._database.writes.begin() as connection:
+        with self._available(), self._database.writing() as connection:
             for write in writes:
                 _do(write, connection)
 
@@ -157,7 +157,7 @@ class SQLStore:
         return select(*OF_A_MESSAGE).where(messages.c.session == its_key)
 
     def _read(self, query: Select[Any], kind: type[T]) -> list[T]:
-        with self._available(), self._database.reads.connect() as connection:
+        with self._available(), self._database.engine.connect() as connection:
             return [kind(*row) for row in connection.execute(query)]
 
     @contextmanager

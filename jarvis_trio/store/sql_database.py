@@ -1,6 +1,7 @@
 """What differs between SQLite and PostgreSQL: how to reach one, and how to write alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -8,7 +9,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
 from jarvis_trio.errors import ConfigError, StoreUnavailableError
-from jarvis_trio.store.schema import bring_up_to_date
+from jarvis_trio.store.schema import bring_up_to_date, is_up_to_date
 
 WAIT_SECONDS: Final = 4
 """How long a call waits for a lock, a connection or the server, at each step."""
@@ -18,11 +19,12 @@ ONE_WRITER: Final = int.from_bytes(b"jarvis")
 
 
 class Database(NamedTuple):
-    """A database that can be reached; two engines over one pool of connections."""
+    """A database that can be reached."""
 
     name: str
-    reads: Engine
-    writes: Engine
+    engine: Engine
+    lock: str
+    """The first statement of a transaction that writes: from then on nobody else does."""
     find_function: str
     """Returns where in a text another begins, counted from 1."""
     prepare: Callable[[], None]
@@ -30,7 +32,16 @@ class Database(NamedTuple):
     def open(self) -> None:
         """Make it, where it can be made, and bring its tables up to date."""
         self.prepare()
-        bring_up_to_date(self.name, self.reads, self.writes)
+        if not is_up_to_date(self.engine):
+            with self.writing() as connection:
+                bring_up_to_date(connection, self.name)
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Write all of it or nothing, while nobody else writes."""
+        with self.engine.begin() as connection:
+            connection.exec_driver_sql(self.lock)
+            yield connection
 
 
 def connect_to(url: str) -> Database:
@@ -56,6 +67,8 @@ def connect_to(url: str) -> Database:
 def _sqlite(url: URL) -> Database:
     path = Path(url.database or "")
     name = f"sqlite {path}"
+    # isolation_level None: sqlite3 begins no transaction of its own, so that what only reads takes
+    # no lock, and what writes takes it before it reads.
     engine = create_engine(
         url,
         connect_args={"isolation_level": None, "timeout": WAIT_SECONDS},
@@ -78,8 +91,7 @@ def _sqlite(url: URL) -> Database:
         with engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")
 
-    writes = _begin_writes_with(engine, "BEGIN IMMEDIATE")
-    return Database(name, engine, writes, "instr", prepare)
+    return Database(name, engine, "BEGIN IMMEDIATE", "instr", prepare)
 
 
 def _postgresql(url: URL) -> Database:
@@ -106,15 +118,5 @@ def _postgresql(url: URL) -> Database:
 
     host = url.host or theirs.get("host", "localhost")
     name = f"postgresql {host}/{url.database or ''}"
-    writes = _begin_writes_with(engine, f"SELECT pg_advisory_xact_lock({ONE_WRITER})")
-    return Database(name, engine, writes, "strpos", lambda: None)
-
-
-def _begin_writes_with(engine: Engine, statement: str) -> Engine:
-    writes = engine.execution_options(writes=True)
-
-    @event.listens_for(writes, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql(statement)
-
-    return writes
+    lock = f"SELECT pg_advisory_xact_lock({ONE_WRITER})"
+    return Database(name, engine, lock, "strpos", lambda: None)

@@ -64,12 +64,34 @@ class PostgreSQL:
                 connection.execute("TRUNCATE sessions CASCADE")
         return self._emptied
 
-    def pause(self) -> None:
-        """Let nothing of it run any more, as a machine that is frozen."""
-        os.killpg(self.process.pid, signal.SIGSTOP)
+    @contextlib.contextmanager
+    def closed_to(self, database: str | None) -> Iterator[None]:
+        """End everybody's connections to it, and let nobody make another."""
+        import psycopg
+        from psycopg.sql import SQL, Identifier
 
-    def unpause(self) -> None:
-        os.killpg(self.process.pid, signal.SIGCONT)
+        allow = SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+        name = Identifier(database or "")
+        end_all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+        with psycopg.connect(self.url(), autocommit=True) as admin:
+            admin.execute(allow.format(name, SQL("false")))
+            admin.execute(end_all, [database])
+            yield
+            admin.execute(allow.format(name, SQL("true")))
+
+    @contextlib.contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Let nothing of it run, as on a machine that is frozen."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
+        pids = [pid, *map(int, children)]  # not its process group: each of them has its own
+        for each in pids:
+            os.kill(each, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for each in pids:
+                os.kill(each, signal.SIGCONT)
 
 
 @contextlib.contextmanager
@@ -86,9 +108,7 @@ def running_postgres(programs: Path) -> Iterator[PostgreSQL]:
         command = [programs / "postgres", "-D", data, "-F", "-k", directory, "-h", ""]
         command += ["-c", "max_connections=50", "-c", "shared_buffers=16MB"]
         with (directory / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [*as_whom, *command], cwd=directory, stdout=log, stderr=log, start_new_session=True
-            )
+            process = subprocess.Popen([*as_whom, *command], cwd=directory, stdout=log, stderr=log)
         server = PostgreSQL(process, directory)
         try:
             wait_until_up(server)
