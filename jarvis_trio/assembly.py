@@ -12,8 +12,10 @@ import trio
 
 from jarvis_trio.config import (
     FIELDS,
+    KEPT_LIMIT_BYTES,
     PREFIX,
     REPLAY_LIMIT_BYTES,
+    RESUME_LIMIT_BYTES,
     WITHOUT_EFFECT_YET,
     Settings,
 )
@@ -103,6 +105,9 @@ def assemble(
         replay_limit_bytes=REPLAY_LIMIT_BYTES,
         upstream_retries=settings.upstream_retries,
         session_queue=settings.max_queue,
+        resume_grace_seconds=settings.resume_grace_s,
+        resume_limit_bytes=RESUME_LIMIT_BYTES,
+        kept_limit_bytes=KEPT_LIMIT_BYTES,
     )
     admission = Admission(settings.max_streams, settings.upstream_concurrency, settings.max_queue)
     metrics = Metrics()

@@ -37,6 +37,9 @@ class StreamLimits(Struct, frozen=True):
     replay_limit_bytes: int
     upstream_retries: int
     session_queue: int
+    resume_grace_seconds: float
+    resume_limit_bytes: int
+    kept_limit_bytes: int
 
 
 class StreamRunner:

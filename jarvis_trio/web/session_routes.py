@@ -38,7 +38,7 @@ class SessionRoutes:
                     f"{wanted} is not what this session is answering with; that is {stream.id}",
                     param="stream_id",
                 )
-            return _json(await self._sessions.stop(stream).wait())
+            return respond_with_receipt(await self._sessions.stop(stream).wait())
         ending = self._sessions.endings.of_session(owner, session_id)
         if ending is None:
             raise NotFoundError(f"there is no session {session_id!r} with an answer to stop")
@@ -46,18 +46,7 @@ class SessionRoutes:
             raise NotCurrentError(
                 f"{wanted} is not what this session answered with last", param="stream_id"
             )
-        return _json(receipt_of(ending))
-
-    async def cancel_stream(self, stream_id: str) -> Response:
-        """POST /v1/streams/{id}/cancel: the same by stream."""
-        owner = self._keys.owner(request.headers, request.remote_addr)
-        stream = self._sessions.find(owner, stream_id)
-        if stream is not None:
-            return _json(await self._sessions.stop(stream).wait())
-        ending = self._sessions.endings.of_stream(owner, stream_id)
-        if ending is None:
-            raise NotFoundError(f"there is no stream {stream_id!r}")
-        return _json(receipt_of(ending))
+        return respond_with_receipt(receipt_of(ending))
 
 
 def _read_stop(body: bytes) -> StopRequest:
@@ -69,5 +58,6 @@ def _read_stop(body: bytes) -> StopRequest:
         raise RequestError(f'send nothing, or {{"stream_id": "…"}}: {error}') from None
 
 
-def _json(receipt: Receipt) -> Response:
+def respond_with_receipt(receipt: Receipt) -> Response:
+    """Return what a stop is answered with."""
     return Response(msgspec.json.encode(receipt), content_type="application/json")

@@ -23,15 +23,18 @@ LIMITS = StreamLimits(
     replay_limit_bytes=64 * 1024,
     upstream_retries=1,
     session_queue=2,
+    resume_grace_seconds=30,
+    resume_limit_bytes=256 * 1024,
+    kept_limit_bytes=4 * 1024 * 1024,
 )
 
 
 class Client:
     """One reader of one stream, and what it has read so far."""
 
-    def __init__(self, stream: LiveStream) -> None:
+    def __init__(self, stream: LiveStream, after: int | None = None) -> None:
         self.stream = stream
-        self.reader = stream.attach()
+        self.reader = stream.attach(after)
         self.frames: list[tuple[float, bytes]] = []
         self.started = trio.current_time()
 
@@ -90,8 +93,9 @@ class Engine:
         session: str = "s",
         owner: str = "me",
         policy: Policy = Policy.INTERRUPT,
+        lives_on: bool = False,
     ) -> Client:
-        made = Prompt(ask(prompt), owner, session, prompt, PlainEncoder)
+        made = Prompt(ask(prompt), owner, session, prompt, PlainEncoder, lives_on=lives_on)
         return Client(self.sessions.submit(made, policy))
 
     async def assert_nothing_is_left(self) -> None:
@@ -105,4 +109,7 @@ class Engine:
         assert not self.turns._takers
         assert self.turns._limiter.borrowed_tokens == 0
         assert not self.sessions._runner.idle_timeout._ends
+        assert not self.sessions.grace._ends
+        assert not self.sessions.kept._answers
+        assert self.sessions.kept.held_bytes == 0
         assert self.provider.open == 0

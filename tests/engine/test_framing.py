@@ -52,6 +52,9 @@ class Exact:
     def error(self, error: JarvisError) -> bytes:
         return b""
 
+    def split(self, frames: bytes) -> list[bytes]:
+        return [frames]
+
 
 def plain(delta: Delta) -> str:
     match delta:

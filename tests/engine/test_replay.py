@@ -20,9 +20,16 @@ class Abandoned:
         self.times += 1
 
 
-def new_buffer(limit_bytes: int = 1000) -> tuple[ReplayBuffer, Abandoned]:
+def letters(frames: bytes) -> list[bytes]:
+    """Each byte is an event."""
+    return [bytes([byte]) for byte in frames]
+
+
+def new_buffer(
+    limit_bytes: int = 1000, keep_bytes: int | None = None
+) -> tuple[ReplayBuffer, Abandoned]:
     abandoned = Abandoned()
-    return ReplayBuffer(limit_bytes, abandoned), abandoned
+    return ReplayBuffer(limit_bytes, abandoned, letters, keep_bytes), abandoned
 
 
 async def read_all(reader: Reader, max_bytes: int, pause: float = 0) -> bytes:
