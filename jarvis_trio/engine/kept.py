@@ -9,7 +9,7 @@ from jarvis_trio.engine.grace import Grace
 from jarvis_trio.engine.replay import Reader, ReplayBuffer
 from jarvis_trio.engine.stream import LiveStream
 
-ENTRY_BYTES: Final = 2048
+ENTRY_BYTES: Final = 3072
 """About what one weighs beside its frames: many short answers count too."""
 
 
