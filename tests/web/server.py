@@ -107,7 +107,7 @@ class Server:
 
     def _assert_described(self, method: str, path: str, status: int) -> None:
         try:
-            rule, _ = self.app.url_map.bind("localhost").match(path, method)
+            rule, _ = self.app.url_map.bind("localhost").match(path.partition("?")[0], method)
         except HTTPException:
             return  # no route of ours
         if method != "OPTIONS":
