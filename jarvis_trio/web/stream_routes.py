@@ -79,9 +79,11 @@ def _events_had() -> int:
         "after": request.args.get("after"),
         "Last-Event-ID": request.headers.get("Last-Event-ID") or None,
     }
-    for name, text in told.items():
-        if text is not None:
-            if not COUNT.fullmatch(text):
-                raise RequestError(f"{name} is the number of an event", param=name)
-            return int(text)
-    return 0
+    counts = [_count(name, text) for name, text in told.items() if text is not None]
+    return counts[0] if counts else 0
+
+
+def _count(name: str, text: str) -> int:
+    if not COUNT.fullmatch(text):
+        raise RequestError(f"{name} is the number of an event", param=name)
+    return int(text)

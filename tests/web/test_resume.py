@@ -166,7 +166,6 @@ async def test_last_event_id_says_the_same_and_the_query_wins(autojump_clock: Mo
                 await read_again(server, stream_id, query),
                 await read_again(server, stream_id, headers=header),
                 await read_again(server, stream_id, query, headers={"Last-Event-ID": "1"}),
-                await read_again(server, stream_id, query, headers={"Last-Event-ID": "rubbish"}),
             ):
                 assert (numbered(got) if got else []) == whole[after:]
         assert numbered(await read_again(server, stream_id, headers={"Last-Event-ID": ""})) == whole
@@ -178,7 +177,8 @@ async def test_an_event_that_cannot_be_read_is_400(autojump_clock: MockClock, te
         error = await assert_refused(server, stream_id, 400, f"?after={text}")
         assert error["param"] == "after"
         if "%" not in text and text:
-            async with again(server, stream_id, headers={"Last-Event-ID": text}) as exchange:
+            header = {"Last-Event-ID": text}  # also where the query is good
+            async with again(server, stream_id, "?after=0", headers=header) as exchange:
                 assert await exchange.status() == 400
                 assert (await refusal(exchange))["param"] == "Last-Event-ID"
 
