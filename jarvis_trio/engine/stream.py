@@ -5,6 +5,7 @@ decides when it may start. Down the tree goes work; up go only ``cancel(cause)``
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -260,11 +261,7 @@ class LiveStream:
             if self._grace is None:
                 self.cancel(cause)
             else:
-                self._grace.begin(self.id, self._nobody_came_back)
-
-    def _nobody_came_back(self) -> None:
-        if self.cause is None:
-            self.cancel(Cause.CLIENT_DISCONNECT)
+                self._grace.begin(self.id, partial(self.cancel, Cause.CLIENT_DISCONNECT))
 
 
 def superseded_by(successor: LiveStream) -> SupersededError:

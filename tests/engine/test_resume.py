@@ -22,7 +22,7 @@ from jarvis_trio.errors import (
     UpstreamEOFError,
     UpstreamRejectedError,
 )
-from jarvis_trio.events import Cause, Finish, Phase, Text
+from jarvis_trio.events import Cause, ChatEvent, Finish, Phase, Text
 from tests.engine import engine as plain
 from tests.engine.engine import Client, Engine
 from tests.scripted import Play, words
@@ -408,3 +408,23 @@ async def test_what_a_kept_answer_weighs_is_counted(autojump_clock: MockClock) -
         finally:
             tracemalloc.stop()
         assert weighs <= engine.sessions.kept.held_bytes - counted
+
+
+async def test_the_grace_does_not_hurry_what_still_runs_after_the_end(
+    autojump_clock: MockClock,
+) -> None:
+    """An answer whose subscribers are not done yet has ended all the same."""
+    done: list[str] = []
+
+    async def slow(event: ChatEvent) -> None:
+        await trio.sleep(1.5)
+        done.append(event.name)
+
+    limits = replace(LIMITS, resume_grace_seconds=1)
+    async with Engine(lambda _: words("a"), limits).running() as engine:
+        engine.bus.subscribe("chat.token", slow)
+        client = engine.send("A", lives_on=True)
+        client.reader.leave()
+        await client.stream.finished.wait()
+        assert done == ["chat.token"]
+        assert not client.stream.scope.cancel_called
