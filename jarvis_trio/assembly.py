@@ -12,8 +12,10 @@ import trio
 
 from jarvis_trio.config import (
     FIELDS,
+    KEPT_LIMIT_BYTES,
     PREFIX,
     REPLAY_LIMIT_BYTES,
+    RESUME_LIMIT_BYTES,
     WITHOUT_EFFECT_YET,
     Settings,
 )
@@ -106,6 +108,9 @@ def assemble(  # noqa: PLR0913 - parts, that tests replace one by one
         upstream_retries=settings.upstream_retries,
         session_queue=settings.max_queue,
         history_tokens=settings.history_tokens,
+        resume_grace_seconds=settings.resume_grace_s,
+        resume_limit_bytes=RESUME_LIMIT_BYTES,
+        kept_limit_bytes=KEPT_LIMIT_BYTES,
     )
     admission = Admission(settings.max_streams, settings.upstream_concurrency, settings.max_queue)
     metrics = Metrics()

@@ -1,5 +1,6 @@
 """A provider that does what a test's script says, and remembers what was done to it."""
 
+import re
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
@@ -188,7 +189,7 @@ class ScriptedAnswer:
 
 
 class PlainEncoder:
-    """Frames that a test can read: ``<open>``, the text itself, ``<end …>``."""
+    """Frames that a test can read: ``<open>``, the text itself, ``<end …>``; each is one event."""
 
     def __init__(self, stream_id: str) -> None:
         self.stream_id = stream_id
@@ -204,3 +205,6 @@ class PlainEncoder:
 
     def error(self, error: JarvisError) -> bytes:
         return f"<error {error.code}>".encode()
+
+    def split(self, frames: bytes) -> list[bytes]:
+        return re.findall(rb"<[^>]*>|\[[^]]*\]", frames)

@@ -39,6 +39,9 @@ class StreamLimits(Struct, frozen=True):
     upstream_retries: int
     session_queue: int
     history_tokens: int
+    resume_grace_seconds: float
+    resume_limit_bytes: int
+    kept_limit_bytes: int
 
 
 class StreamRunner:

@@ -12,13 +12,16 @@ from jarvis_trio.engine.admission import Admission
 from jarvis_trio.engine.directory import Directory
 from jarvis_trio.engine.endings import Endings
 from jarvis_trio.engine.event_bus import EventBus, EventName
+from jarvis_trio.engine.grace import Grace
 from jarvis_trio.engine.history import History
+from jarvis_trio.engine.kept import KeptAnswers
 from jarvis_trio.engine.policies import Decision, Policy, decide
+from jarvis_trio.engine.prompt import Prompt
 from jarvis_trio.engine.recorder import Recorder
 from jarvis_trio.engine.run import StreamLimits, StreamRunner, event_of
 from jarvis_trio.engine.session import Session
 from jarvis_trio.engine.stopping import Stop
-from jarvis_trio.engine.stream import FAILURES, LiveStream, Prompt, superseded_by
+from jarvis_trio.engine.stream import FAILURES, LiveStream, superseded_by
 from jarvis_trio.engine.window import Window
 from jarvis_trio.errors import JarvisError, ServerShutdownError
 from jarvis_trio.events import Cause, Phase
@@ -55,6 +58,8 @@ class Sessions:
         self.streams = self.directory.streams
         self.is_draining = False
         self.endings = Endings()
+        self.grace = Grace(limits.resume_grace_seconds, limits.resume_limit_bytes)
+        self.kept = KeptAnswers(limits.kept_limit_bytes, self.grace)
         self.window = Window(limits.flush_window_seconds)
         self._limits = limits
         self._recorder = Recorder(history, limits.history_tokens)
@@ -73,6 +78,7 @@ class Sessions:
         try:
             async with trio.open_nursery() as timeouts:
                 timeouts.start_soon(self._runner.idle_timeout.run, name="idle timeout")
+                timeouts.start_soon(self.grace.run, name="grace")
                 async with trio.open_nursery() as nursery:
                     self._nursery = nursery
                     task_status.started()
@@ -141,7 +147,8 @@ class Sessions:
         key = (prompt.owner, prompt.session_id)
         session = self._sessions.get(key) or Session(*key)
         decision = self._judge(prompt, policy, session)
-        stream = LiveStream(prompt, self._limits.replay_limit_bytes, self._start_watching)
+        grace = self.grace if prompt.lives_on else None
+        stream = LiveStream(prompt, self._limits.replay_limit_bytes, self._start_watching, grace)
         if not session.streams:  # nothing that can raise comes after this
             self._admission.take()
             self._sessions[key] = session
@@ -254,6 +261,8 @@ class Sessions:
             self._silence, self._silent_at = stream.error, trio.current_time()
         self._tell_end(stream)
         self.endings.add(stream)
+        if stream.prompt.lives_on and not stream.was_abandoned:
+            self.kept.add(stream)
         stream.finished.set()
         self._release(stream)
 

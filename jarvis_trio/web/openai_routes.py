@@ -15,9 +15,10 @@ from werkzeug.datastructures import Headers
 
 from jarvis_trio.config import HEADERS_COMMIT_SECONDS, WRITE_SLICE_BYTES, Settings
 from jarvis_trio.engine.policies import parse_policy
+from jarvis_trio.engine.prompt import Prompt
 from jarvis_trio.engine.replay import Reader
 from jarvis_trio.engine.sessions import Sessions
-from jarvis_trio.engine.stream import LiveStream, Prompt
+from jarvis_trio.engine.stream import LiveStream
 from jarvis_trio.errors import (
     MediaTypeError,
     ModelNotFoundError,
@@ -29,7 +30,7 @@ from jarvis_trio.events import Cause, Model
 from jarvis_trio.web.auth import Keys
 from jarvis_trio.web.connection import at_end, began_at, receive_body
 from jarvis_trio.web.identifiers import IDENTIFIER
-from jarvis_trio.web.response_body import Keepalive, StreamBody
+from jarvis_trio.web.response_body import UNBUFFERED, Keepalive, StreamBody, respond_with
 from jarvis_trio.wire.openai.frames import (
     ChatChunkEncoder,
     encode_completion,
@@ -64,13 +65,9 @@ class OpenAIRoutes:
         headers, answer_headers = request.headers, g.answer_headers
         owner = self._keys.owner(headers, request.remote_addr)
         session_id = _session_id(headers)
-        answer_headers |= {
-            "X-Session-Id": session_id,
-            "Cache-Control": "no-cache, no-transform",
-            "X-Accel-Buffering": "no",
-        }
+        answer_headers |= {"X-Session-Id": session_id, **UNBUFFERED}
         policy = parse_policy(headers.get("X-Session-Policy") or self._settings.session_policy)
-        _check_on_disconnect(headers)
+        lives_on = _lives_on(headers)
         _check_media_type()
         body = await receive_body()
         if len(body) > DECODE_ON_THE_LOOP_BYTES:
@@ -90,6 +87,7 @@ class OpenAIRoutes:
                 ChatChunkEncoder, model=model, created=created, include_usage=chat.include_usage
             ),
             began_at(),
+            lives_on=lives_on,
             is_kept="X-Session-Id" in headers,
         )
         # Nothing of a client that has gone meanwhile reaches the upstream.
@@ -142,12 +140,7 @@ class OpenAIRoutes:
             raise stream.error
         if stream.misses_history:
             g.answer_headers["X-History"] = "unavailable"
-        response = Response(
-            StreamBody(reader, self._keepalive),
-            content_type="text/event-stream; charset=utf-8",
-        )
-        response.timeout = None  # Quart would cut the answer off after a minute
-        return response
+        return respond_with(StreamBody(reader, self._keepalive))
 
 
 async def _whole(stream: LiveStream, reader: Reader, model: str, created: int) -> Response:
@@ -183,18 +176,14 @@ def _session_id(headers: Headers) -> str:
     return session_id
 
 
-def _check_on_disconnect(headers: Headers) -> None:
+def _lives_on(headers: Headers) -> bool:
+    """Say whether the answer is to go on without its client."""
     value = (headers.get("X-On-Disconnect") or "cancel").strip().lower()
-    if value == "continue":
-        raise RequestError(
-            "X-On-Disconnect: continue is not available in this version; use cancel",
-            code="continue_not_available",
-            param="X-On-Disconnect",
-        )
-    if value != "cancel":
+    if value not in ("cancel", "continue"):
         raise RequestError(
             f"X-On-Disconnect is cancel or continue, not {value!r}", param="X-On-Disconnect"
         )
+    return value == "continue"
 
 
 def _check_media_type() -> None:

@@ -29,6 +29,7 @@ from jarvis_trio.errors import (
     SessionBusyError,
     StoppedError,
     StoreUnavailableError,
+    StreamGoneError,
     SupersededError,
     UpstreamBusyError,
     UpstreamEOFError,
@@ -62,6 +63,7 @@ Part = dict[str, Any]
 JSON: Final = "application/json"
 IDENTIFIER: Final = {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"}
 STRING: Final = {"type": "string"}
+COUNT: Final = {"type": "integer", "minimum": 0, "maximum": 10**15 - 1}
 TEXT: Final = {"text/plain": {"schema": STRING}}
 
 ANYWHERE: Final = (HostNotAllowedError, MethodNotAllowedError, JarvisError)
@@ -121,8 +123,8 @@ def _in_path(name: str) -> Part:
     return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
-def _in_query(name: str, schema: Part) -> Part:
-    return {"name": name, "in": "query", "schema": schema}
+def _in_query(name: str, description: str, schema: Part) -> Part:
+    return {"name": name, "in": "query", "description": description, "schema": schema}
 
 
 def _choice(name: str, description: str, *words: str) -> Part:
@@ -140,7 +142,7 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
         parameters=(
             in_header("X-Session-Id", "without one, a session of its own", IDENTIFIER),
             _choice("X-Session-Policy", "what happens to the live answer", *Policy),
-            _choice("X-On-Disconnect", "what happens when the client goes", "cancel"),
+            _choice("X-On-Disconnect", "what happens when the client goes", "cancel", "continue"),
         ),
         body=in_json(*REQUEST, example={"prompt": "What is 2+2?", "stream": True}),
     ),
@@ -163,9 +165,15 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
         content={200: in_json(SessionPage)},
         errors=OF_THE_HISTORY,
         parameters=(
-            _in_query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_SESSIONS}),
-            _in_query("cursor", {"type": "string", "pattern": f"^({CURSOR.pattern})?$"}),
-            _in_query("search", STRING),
+            _in_query(
+                "limit", "how many", {"type": "integer", "minimum": 1, "maximum": MAX_SESSIONS}
+            ),
+            _in_query(
+                "cursor",
+                "the last page's next_cursor",
+                {"type": "string", "pattern": f"^({CURSOR.pattern})?$"},
+            ),
+            _in_query("search", "a part of the title", STRING),
         ),
     ),
     ("GET", "/v1/sessions/{session_id}"): Operation(
@@ -197,8 +205,14 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
         errors=(*OF_THE_HISTORY, NotFoundError),
         parameters=(
             _in_path("session_id"),
-            _in_query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_MESSAGES}),
-            _in_query("after", {"type": "integer", "minimum": 0, "maximum": MAX_SEQ}),
+            _in_query(
+                "limit", "how many", {"type": "integer", "minimum": 1, "maximum": MAX_MESSAGES}
+            ),
+            _in_query(
+                "after",
+                "the seq of the last one had",
+                {"type": "integer", "minimum": 0, "maximum": MAX_SEQ},
+            ),
         ),
     ),
     ("POST", "/v1/sessions/{session_id}/cancel"): Operation(
@@ -209,6 +223,18 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
         parameters=(_in_path("session_id"),),
         body=in_json(StopRequest, example={"stream_id": "str_01KABCDEF0123456789ABCDEFG"}),
         needs_body=False,
+    ),
+    ("GET", "/v1/streams/{stream_id}"): Operation(
+        id="stream",
+        summary="Read an answer again, or on, from any event of it; each has its number as its id",
+        content={200: _events()},
+        errors=(*WITH_KEY, RequestError, NotFoundError, StreamGoneError),
+        headers=("X-Session-Id", "X-Stream-Id"),
+        parameters=(
+            _in_path("stream_id"),
+            _in_query("after", "how many events there were before; wins over the header", COUNT),
+            in_header("Last-Event-ID", "the same, as browsers send it", COUNT),
+        ),
     ),
     ("POST", "/v1/streams/{stream_id}/cancel"): Operation(
         id="cancel_stream",

@@ -1,7 +1,7 @@
 """Sessions and their streams: seeing them, naming, deleting and stopping them."""
 
 import time
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -14,6 +14,7 @@ from jarvis_trio.store.base import SetTitle, StoredSession
 from jarvis_trio.web.auth import Caller, Keys
 from jarvis_trio.web.connection import receive_body
 from jarvis_trio.web.identifiers import IDENTIFIER
+from jarvis_trio.web.json_response import json_response
 from jarvis_trio.web.session_answers import (
     MessagePage,
     SessionDeleted,
@@ -60,7 +61,7 @@ class SessionRoutes:
             search=request.args.get("search", "").replace("\0", "")[:MAX_SEARCH_CHARS],
         )
         page, has_more = found[:limit], len(found) > limit
-        return _json(
+        return json_response(
             SessionPage(
                 data=[session_card(session, self._active(session)) for session in page],
                 has_more=has_more,
@@ -71,7 +72,7 @@ class SessionRoutes:
     async def session(self, session_id: str) -> Response:
         """GET /v1/sessions/{id}."""
         session = await self._find(session_id)
-        return _json(session_card(session, self._active(session)))
+        return json_response(session_card(session, self._active(session)))
 
     async def messages(self, session_id: str) -> Response:
         """GET /v1/sessions/{id}/messages: from the first on, page by page."""
@@ -86,7 +87,7 @@ class SessionRoutes:
             message_card(message, is_live=message.role == "assistant" and message.stream_id in live)
             for message in found[:limit]
         ]
-        return _json(MessagePage(data=cards, has_more=len(found) > limit))
+        return json_response(MessagePage(data=cards, has_more=len(found) > limit))
 
     async def rename(self, session_id: str) -> Response:
         """PATCH /v1/sessions/{id}: give it another title."""
@@ -99,7 +100,7 @@ class SessionRoutes:
         """DELETE /v1/sessions/{id}: what is live in it is stopped first."""
         session = await self._find(session_id)
         await self._sessions.delete(session.owner, session.id)
-        return _json(SessionDeleted(id=session.id))
+        return json_response(SessionDeleted(id=session.id))
 
     async def cancel_session(self, session_id: str) -> Response:
         """POST /v1/sessions/{id}/cancel: answers when what was live has unwound."""
@@ -114,7 +115,7 @@ class SessionRoutes:
                         f"{wanted} is not what this session is answering with; that is {stream.id}",
                         param="stream_id",
                     )
-                return _json(await self._sessions.stop(stream).wait())
+                return json_response(await self._sessions.stop(stream).wait())
             ending = self._sessions.endings.of_session(owner, session_id)
             if ending is not None:
                 if wanted is not None and wanted != ending.stream_id:
@@ -122,19 +123,8 @@ class SessionRoutes:
                         f"{wanted} is not what this session answered with last",
                         param="stream_id",
                     )
-                return _json(receipt_of(ending))
+                return json_response(receipt_of(ending))
         raise NotFoundError(f"there is no session {session_id!r} with an answer to stop")
-
-    async def cancel_stream(self, stream_id: str) -> Response:
-        """POST /v1/streams/{id}/cancel: the same by stream."""
-        owner = self._caller().sees
-        stream = self._directory.stream(owner, stream_id)
-        if stream is not None:
-            return _json(await self._sessions.stop(stream).wait())
-        ending = self._sessions.endings.of_stream(owner, stream_id)
-        if ending is None:
-            raise NotFoundError(f"there is no stream {stream_id!r}")
-        return _json(receipt_of(ending))
 
     def _caller(self) -> Caller:
         return self._keys.caller(request.headers, request.remote_addr)
@@ -166,7 +156,3 @@ def _count(name: str, *, default: int, most: int, least: int = 1) -> int:
     if not (text.isascii() and text.isdecimal() and least <= int(text[:20]) <= most):
         raise RequestError(f"{name} is a whole number from {least} to {most}", param=name)
     return int(text)
-
-
-def _json(answer: Any) -> Response:
-    return Response(msgspec.json.encode(answer), content_type="application/json")

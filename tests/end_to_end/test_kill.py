@@ -62,7 +62,7 @@ async def storm(
         clients.cancel_scope.cancel(reason="the server is no more")
 
 
-def kept(database: Path, session: str) -> Iterator[tuple[str, str, str, str | None]]:
+def kept(database: Path, session: str) -> Iterator[tuple[str, tuple[str, str, str | None]]]:
     """Yield each turn: the prompt, the answer, its state, its cause."""
     with closing(sqlite3.connect(database)) as connection:
         rows = connection.execute(
@@ -73,7 +73,7 @@ def kept(database: Path, session: str) -> Iterator[tuple[str, str, str, str | No
     assert len(rows) % 2 == 0
     for asked, answer in zip(rows[::2], rows[1::2], strict=True):
         assert (asked[0], answer[0]) == ("user", "assistant")
-        yield asked[1], answer[1], answer[2], answer[3]
+        yield asked[1], (answer[1], answer[2], answer[3])
 
 
 @pytest.mark.timeout(300)
@@ -101,12 +101,12 @@ def test_no_kill_takes_a_turn_that_was_acknowledged_or_passes_off_half_an_answer
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     acknowledged = interrupted = 0
     for session, exchanges in told.items():
-        turns = {text: rest for text, *rest in kept(database, session)}
+        turns = dict(kept(database, session))
         sent = list(exchanges.answers)
         assert list(turns) == [text for text in sent if text in turns], "not in their order"
         for text in exchanges.acknowledged:
             assert exchanges.answers[text].text == WHOLE
-            assert turns[text] == [WHOLE, "complete", "completed"]
+            assert turns[text] == (WHOLE, "complete", "completed")
             acknowledged += 1
         for text, (answer, state, cause) in turns.items():
             assert (state == "complete") == (answer == WHOLE and cause == "completed"), text

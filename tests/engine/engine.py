@@ -9,9 +9,10 @@ from jarvis_trio.engine.admission import Admission
 from jarvis_trio.engine.event_bus import EventBus
 from jarvis_trio.engine.history import History
 from jarvis_trio.engine.policies import Policy
+from jarvis_trio.engine.prompt import Prompt
 from jarvis_trio.engine.run import StreamLimits
 from jarvis_trio.engine.sessions import Sessions
-from jarvis_trio.engine.stream import LiveStream, Prompt
+from jarvis_trio.engine.stream import LiveStream
 from jarvis_trio.observe.metrics import Metrics
 from jarvis_trio.store.memory import MemoryStore
 from tests.scripted import PlainEncoder, Script, ScriptedProvider, ask
@@ -26,15 +27,18 @@ LIMITS = StreamLimits(
     upstream_retries=1,
     session_queue=2,
     history_tokens=4000,
+    resume_grace_seconds=30,
+    resume_limit_bytes=256 * 1024,
+    kept_limit_bytes=4 * 1024 * 1024,
 )
 
 
 class Client:
     """One reader of one stream, and what it has read so far."""
 
-    def __init__(self, stream: LiveStream) -> None:
+    def __init__(self, stream: LiveStream, after: int | None = None) -> None:
         self.stream = stream
-        self.reader = stream.attach()
+        self.reader = stream.attach(after)
         self.frames: list[tuple[float, bytes]] = []
         self.started = trio.current_time()
 
@@ -109,9 +113,18 @@ class Engine:
         *,
         continues: bool = False,
         is_kept: bool = True,
+        lives_on: bool = False,
     ) -> Client:
         request = ask(prompt, continues=continues)
-        made = Prompt(request, owner, session, prompt, PlainEncoder, is_kept=is_kept)
+        made = Prompt(
+            request,
+            owner,
+            session,
+            prompt,
+            PlainEncoder,
+            lives_on=lives_on,
+            is_kept=is_kept,
+        )
         return Client(self.sessions.submit(made, policy))
 
     async def assert_nothing_is_left(self) -> None:
@@ -125,4 +138,7 @@ class Engine:
         assert not self.turns._takers
         assert self.turns._limiter.borrowed_tokens == 0
         assert not self.sessions._runner.idle_timeout._ends
+        assert not self.sessions.grace._ends
+        assert not self.sessions.kept._answers
+        assert self.sessions.kept.held_bytes == 0
         assert self.provider.open == 0

@@ -12,10 +12,11 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from jarvis_trio.engine.event_bus import EventBus
 from jarvis_trio.engine.history import History
+from jarvis_trio.engine.prompt import Prompt
 from jarvis_trio.engine.recorder import Recorder
 from jarvis_trio.engine.replay import Reader
 from jarvis_trio.engine.run import StreamRunner
-from jarvis_trio.engine.stream import LiveStream, Prompt
+from jarvis_trio.engine.stream import LiveStream
 from jarvis_trio.engine.window import Window
 from jarvis_trio.errors import JarvisError, UpstreamEOFError
 from jarvis_trio.events import (
@@ -55,6 +56,9 @@ class Exact:
 
     def error(self, error: JarvisError) -> bytes:
         return b""
+
+    def split(self, frames: bytes) -> list[bytes]:
+        return [frames]
 
 
 def plain(delta: Delta) -> str:

@@ -67,6 +67,7 @@ def test_every_error_that_a_client_can_meet_is_described_by_its_own_words() -> N
         paths[CHAT]["post"]["responses"],
         paths["/v1/sessions/{session_id}/cancel"]["post"]["responses"],
         paths["/v1/sessions"]["get"]["responses"],
+        paths["/v1/streams/{stream_id}"]["get"]["responses"],
         paths["/debug/tasks"]["get"]["responses"],
     ]
     for error in kinds(JarvisError).difference(NEVER_SENT):
