@@ -99,7 +99,7 @@ def running_postgres(programs: Path) -> Iterator[PostgreSQL]:
     """Run a server that listens on a unix socket only; it refuses root, so root lends its place."""
     with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as name:
         directory = Path(name)
-        as_whom = as_somebody_else(directory)
+        as_whom = not_as_root(directory)
         data = directory / "data"
         command: list[str | Path] = [programs / "initdb", "-D", data, "-U", "tester"]
         command += ["-A", "trust", "-N"]
@@ -118,14 +118,17 @@ def running_postgres(programs: Path) -> Iterator[PostgreSQL]:
             process.wait(START_SECONDS)
 
 
-def as_somebody_else(directory: Path) -> Sequence[str]:
-    """Return what to put before a command that refuses root, and give them the directory."""
-    if os.geteuid() != 0:
-        return ()
-    somebody = pwd.getpwnam("nobody")
-    os.chown(directory, somebody.pw_uid, somebody.pw_gid)
-    ids = f"--reuid={somebody.pw_uid}", f"--regid={somebody.pw_gid}"
-    return "setpriv", *ids, "--clear-groups"
+def not_as_root(directory: Path) -> Sequence[str]:
+    """Return what to put before a command that refuses root, and give its user the directory.
+
+    Whatever ends the tests, even a kill, ends the command too.
+    """
+    command = ["setpriv", "--pdeathsig=INT"]
+    if os.geteuid() == 0:
+        somebody = pwd.getpwnam("nobody")
+        os.chown(directory, somebody.pw_uid, somebody.pw_gid)
+        command += [f"--reuid={somebody.pw_uid}", f"--regid={somebody.pw_gid}", "--clear-groups"]
+    return command
 
 
 def wait_until_up(server: PostgreSQL) -> None:

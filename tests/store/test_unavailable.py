@@ -108,12 +108,16 @@ def test_a_database_that_is_free_again_in_time_is_waited_for(
     other.close()
 
 
-def test_a_read_does_not_keep_anybody_from_writing(sqlite_store: SQLStore) -> None:
+def test_whoever_reads_for_long_keeps_nobody_from_writing(
+    sqlite_store: SQLStore, path: Path
+) -> None:
     sqlite_store.apply([begin("A", "hello")])
-    with sqlite_store._database.engine.begin() as reading:
-        reading.exec_driver_sql("SELECT * FROM sessions").all()
-        sqlite_store.apply([end("A")])
-    assert told(sqlite_store) == ["1 user hello", "2 assistant answer"]
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        assert other.execute("SELECT count(*) FROM messages").fetchone() == (2,)
+        sqlite_store.apply([end("A"), begin("B")])
+        assert other.execute("SELECT count(*) FROM messages").fetchone() == (2,)
+    assert len(told(sqlite_store)) == 4
 
 
 def test_a_batch_of_which_one_write_fails_is_not_done_at_all(sql_store: SQLStore) -> None:
@@ -213,6 +217,15 @@ def test_a_postgresql_that_goes_and_comes_back_is_used_again(postgres: PostgreSQ
         assert told(store) == ["1 user hello", "2 assistant answer"]
 
 
+def test_a_postgresql_that_was_away_while_nobody_asked_is_not_missed(postgres: PostgreSQL) -> None:
+    with closing(SQLStore(postgres.new_database())) as store:
+        store.open()
+        with postgres.closed_to(store._database.engine.url.database):
+            pass
+        store.apply([begin("A", "hello")])
+        assert told(store) == ["1 user hello", "2 assistant "]
+
+
 def test_a_postgresql_that_is_locked_is_refused_in_time_and_works_after(
     postgres: PostgreSQL, impatient: None
 ) -> None:
@@ -245,7 +258,7 @@ def test_a_postgresql_that_stands_still_is_refused_in_time_and_works_after(
 def test_no_error_repeats_a_prompt(sql_store: SQLStore) -> None:
     sql_store.apply([begin("A", "my diary")])
     with sql_store._database.writing() as connection:
-        connection.exec_driver_sql("DROP TABLE messages")
+        connection.exec_driver_sql("ALTER TABLE messages RENAME COLUMN usage TO used")
     write = begin("B", "my diary", title="my diary")
     assert "diary" not in refuses(sql_store, lambda store: store.apply([write]))
     with pytest.raises(StoreUnavailableError) as refused:
