@@ -3,6 +3,8 @@
 Above: conversations. Below: httpx, whose errors end here. It knows nothing of terminals.
 """
 
+import os
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
@@ -192,9 +194,32 @@ def _in_words(error: httpx.HTTPError, url: str) -> Failure:
         case httpx.ConnectTimeout():
             return Failure("no_server", f"{url} did not answer within {CONNECT_SECONDS:.0f} s")
         case httpx.ConnectError():
-            return Failure(
-                "no_server", f"there is no connection to {url} ({error}); is the server running?"
-            )
+            why = _reason(error)
+            return Failure("no_server", f"no connection to {url} ({why}); is the server running?")
         case httpx.TimeoutException():
             return Failure("quiet", f"{url} took too long to answer")
     return Failure("cut", f"the connection to {url} broke before it answered")
+
+
+def _reason(error: BaseException) -> str:
+    """Return what the kernel, TLS or the resolver said, below what libraries made of it."""
+    said, below = str(error), error
+    while (inner := _below(below)) is not None:
+        below = inner
+        match below:
+            case ssl.SSLCertVerificationError():
+                said = below.verify_message
+            case ssl.SSLError(reason=str(reason)):
+                said = f"TLS: {reason}"
+            case OSError(errno=int(number)) if number > 0:
+                said = os.strerror(number)
+            case OSError(strerror=str(told)):
+                said = told
+    return said
+
+
+def _below(error: BaseException) -> BaseException | None:
+    if isinstance(error, BaseExceptionGroup):
+        first: BaseException = error.exceptions[0]
+        return first
+    return error.__cause__ or error.__context__

@@ -7,6 +7,7 @@ finished is drawn once and belongs to the terminal from then on.
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import dropwhile
 from typing import Final
 
 import trio
@@ -56,6 +57,7 @@ class LiveView:
         self._open_rows: list[Row] = []
         self._waiting: list[str] = []
         self._is_answering = False
+        self._ends_empty = False
 
     async def run(self) -> None:
         """Draw what is new, for ever. *Errors:* OSError when the terminal has gone."""
@@ -75,7 +77,7 @@ class LiveView:
         above: list[Row] = []
         while self._coming:
             above += self._take(width)
-        above += self._finish(width)
+        self._finish(above, width)
         return self._screen.clear(above)
 
     def touch(self) -> None:
@@ -150,6 +152,8 @@ class LiveView:
         below = [*self._waiting_rows(width), self._ink.typed(shown.text)]
         room = max(0, height - 1 - len(below))
         rows = self._open_block(width)
+        if rows:
+            rows = [*rows, EMPTY]
         live = [*rows[max(0, len(rows) - room) :], *below][-max(1, height - 1) :]
         return self._screen.draw(above, live, len(PROMPT) + shown.column, width)
 
@@ -178,10 +182,10 @@ class LiveView:
         while self._coming and left > 0:
             match self._coming.popleft():
                 case None:
-                    rows += self._finish(width)
+                    self._finish(rows, width)
                 case piece if not callable(piece):
                     if self._is_thought is not isinstance(piece, Reasoning):
-                        rows += self._finish(width)
+                        self._finish(rows, width)
                         self._is_thought = isinstance(piece, Reasoning)
                     text, rest = piece.text[:left], piece.text[left:]
                     if rest:
@@ -189,19 +193,31 @@ class LiveView:
                     left -= len(text)
                     self._ahead -= len(text)
                     for block in self._growing.feed(text):
-                        rows += self._drawn(block, width)
+                        self._stack(rows, self._drawn(block, width))
                 case remark:
-                    rows += remark(width)
+                    self._stack(rows, remark(width))
                     left -= 1
         if self._ahead <= MOST_AHEAD_CHARACTERS:
             self._has_room.set()
         return rows
 
-    def _finish(self, width: int) -> list[Row]:
-        rows = [row for block in self._growing.finish() for row in self._drawn(block, width)]
+    def _finish(self, rows: list[Row], width: int) -> None:
+        for block in self._growing.finish():
+            self._stack(rows, self._drawn(block, width))
         self._is_thought = False
-        return rows
+
+    def _stack(self, rows: list[Row], more: list[Row]) -> None:
+        """Put more rows below, and one empty row between two things, not two."""
+        if self._ends_empty:
+            more = list(dropwhile(_is_empty, more))
+        if more:
+            self._ends_empty = _is_empty(more[-1])
+            rows += more
 
     def _drawn(self, block: Block, width: int) -> list[Row]:
         draw = self._ink.thought if self._is_thought else self._ink.markdown
         return [*draw(block.source, width), *([EMPTY] if block.is_whole else [])]
+
+
+def _is_empty(row: Row) -> bool:
+    return not row.sent.strip()
