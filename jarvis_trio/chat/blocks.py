@@ -11,6 +11,8 @@ from msgspec import Struct
 MOST_OPEN_CHARACTERS: Final = 3000
 """What is drawn ten times a second: more than that is cut, at a line's end if there is one."""
 
+LONGEST_FENCE: Final = 100
+
 _FENCE: Final = re.compile(r" {0,3}(`{3,}|~{3,})([^\n]*)")
 
 
@@ -41,9 +43,11 @@ class GrowingMarkdown:
         blocks: list[Block] = []
         *lines, tail = (self._tail + text).split("\n")
         for line in lines:
-            self._take(line, blocks)
-        self._tail = tail
-        self._bound(blocks)
+            rest = self._cut_long(line, blocks)
+            self._take(rest, blocks)
+            if self._size > MOST_OPEN_CHARACTERS:
+                self._cut(blocks)
+        self._tail = self._cut_long(tail, blocks)
         return blocks
 
     def finish(self) -> list[Block]:
@@ -78,7 +82,7 @@ class GrowingMarkdown:
             self._ends = False
             if match := _FENCE.match(line):
                 self._close(blocks)
-                self._fence = match[0].strip()
+                self._fence = match[0].strip()[:LONGEST_FENCE]
             self._add(line)
 
     def _add(self, line: str) -> None:
@@ -91,17 +95,23 @@ class GrowingMarkdown:
             blocks.append(Block(source, is_whole))
         self._lines, self._size, self._ends = [], 0, False
 
-    def _bound(self, blocks: list[Block]) -> None:
-        while self._size + len(self._tail) > MOST_OPEN_CHARACTERS:
-            if not self._lines or self._lines == [self._fence]:
-                at = self._tail.rfind(" ", 0, MOST_OPEN_CHARACTERS) + 1 or MOST_OPEN_CHARACTERS
-                self._add(self._tail[:at])
-                self._tail = self._tail[at:]
-            if self._fence is not None:
-                self._add(_marks(self._fence))
+    def _cut_long(self, line: str, blocks: list[Block]) -> str:
+        """Take a line that is too long piece by piece, between words; return what is left."""
+        while len(line) > MOST_OPEN_CHARACTERS:
+            at = line.rfind(" ", 0, MOST_OPEN_CHARACTERS) + 1 or MOST_OPEN_CHARACTERS
+            self._take(line[:at], blocks)
+            self._cut(blocks)
+            line = line[at:]
+        return line
+
+    def _cut(self, blocks: list[Block]) -> None:
+        """End the block here; code goes on in another of its kind."""
+        if self._fence is None:
             self._close(blocks, is_whole=False)
-            if self._fence is not None:
-                self._add(self._fence)
+            return
+        self._add(_marks(self._fence))
+        self._close(blocks, is_whole=False)
+        self._add(self._fence)
 
 
 def _marks(fence: str) -> str:

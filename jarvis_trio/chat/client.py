@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import httpx
 import msgspec
+import trio
 from msgspec import Struct
 
 from jarvis_trio.chat.answer import AnswerDecoder, Failure, Piece, read_failure
@@ -109,6 +110,12 @@ class Reply:
             return None  # an end without the answer's own end says it all
         return None if data is None else self.decoder.feed(data)
 
+    async def leave(self) -> None:
+        """Read no more. What reads the body is a pile of generators, which only ends by raising."""
+        with trio.move_on_after(0, shield=True):
+            while await anext(self._body, None) is not None:
+                pass
+
 
 class Client:
     """``http`` has the server's address and the key; its owner closes it."""
@@ -120,8 +127,7 @@ class Client:
     async def asking(self, question: Question) -> AsyncGenerator[Reply, None]:
         """Ask; inside the block the answer can be read.
 
-        Resources: leaving the block closes the connection; leave it before the answer's end only
-        by cancelling it. Errors: ChatError.
+        Resources: leaving the block closes the connection. Errors: ChatError.
         """
         headers = {"X-Session-Id": question.session_id}
         if question.policy is not None:
@@ -130,7 +136,11 @@ class Client:
         if question.model is not None:
             body["model"] = question.model
         async with self._sending("POST", "v1/chat/completions", headers, body) as response:
-            yield Reply(response)
+            reply = Reply(response)
+            try:
+                yield reply
+            finally:
+                await reply.leave()
 
     async def stop(self, session_id: str, stream_id: str) -> Receipt:
         """Stop that stream of the session, and no other; answered when it has unwound."""

@@ -20,7 +20,7 @@ NARROWEST: Final = 20
 """Cells: a terminal that says less is drawn as if it had so many."""
 
 DIM: Final = "dim"
-PROMPT: Final = "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} "
+PROMPT: Final = "> "
 PROMPT_STYLE: Final = "bold cyan"
 THOUGHT: Final = "dim italic"
 
@@ -50,6 +50,9 @@ class _Answer(Markdown):
         super().__init__("", code_theme="ansi_dark", hyperlinks=False)
         parser = MarkdownIt("commonmark", {"html": False})
         self.parsed = parser.enable("strikethrough").enable("table").parse(source)
+        for token in self.parsed:
+            for each in (token, *(token.children or ())):
+                each.content = safe(each.content)  # entities may have brought new ones
 
 
 class Ink:
@@ -119,7 +122,6 @@ class Ink:
         for text, style, control in line:
             if control:
                 continue
-            # Entities in the Markdown may have brought new ones.
             segment = Segment(safe(text).replace("\n", " ").replace("\t", " "))
             cells += segment.cell_length
             if style is None:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import dropwhile
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
@@ -19,7 +19,6 @@ from jarvis_trio.chat.editor import Editor
 from jarvis_trio.chat.ink import DIM, EMPTY, PROMPT, Ink
 from jarvis_trio.chat.safe_text import safe_line
 from jarvis_trio.chat.screen import Row, Screen
-from jarvis_trio.chat.terminal import Terminal
 from jarvis_trio.events import Reasoning
 
 DRAW_SECONDS: Final = 0.1
@@ -38,10 +37,22 @@ _Rows = Callable[[int], list[Row]]
 """Rows, once the width is known."""
 
 
+class Surface(Protocol):
+    """The terminal, as far as it is drawn on."""
+
+    def size(self) -> tuple[int, int]:
+        """Return how many columns and rows there are."""
+        ...
+
+    async def write(self, text: str) -> None:
+        """Write it. *Errors:* OSError when it was closed."""
+        ...
+
+
 class LiveView:
     """A ``View`` over a terminal. The line being typed is the editor's."""
 
-    def __init__(self, terminal: Terminal, editor: Editor, ink: Ink) -> None:
+    def __init__(self, terminal: Surface, editor: Editor, ink: Ink) -> None:
         self._terminal = terminal
         self._editor = editor
         self._ink = ink
