@@ -54,7 +54,7 @@ def _http(url: httpx.URL, key: str) -> httpx.AsyncClient:
 def _read_url(text: str) -> httpx.URL:
     """Read ``http://host:port``, with or without the ``/v1`` of the API."""
     try:
-        url = httpx.URL(text if "://" in text else f"http://{text}")
+        url = httpx.URL("" if " " in text else text if "://" in text else f"http://{text}")
     except (httpx.InvalidURL, ValueError):
         url = httpx.URL()
     if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:

@@ -90,9 +90,14 @@ async def chat_at_terminal(start: Start) -> int:
     terminal = Terminal(STDIN, STDOUT)
     view = LiveView(terminal, editor := Editor(), Ink())
     leaving = Leaving()
-    with leaving.ended_by_lost_files(signal.SIGHUP), terminal.taken_over():
+    # Signals outermost: those that are left at the end find the terminal as it was.
+    with (
+        trio.open_signal_receiver(*_SIGNALS) as signals,
+        leaving.ended_by_lost_files(signal.SIGHUP),
+        terminal.taken_over(),
+    ):
         try:
-            with trio.open_signal_receiver(*_SIGNALS) as signals, leaving.scope:
+            with leaving.scope:
                 await terminal.write(PASTE_BEGINS_WITH)
                 async with start.http, trio.open_nursery() as nursery:
                     talk = _conversation(start, view, nursery)

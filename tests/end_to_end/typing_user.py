@@ -87,10 +87,11 @@ class TypingUser:
             pass
         return self.process.wait(PATIENCE_SECONDS)
 
-    def modes(self) -> list[int]:
-        """Return the terminal's input and local modes."""
-        found = termios.tcgetattr(self._terminal)
-        return [found[0], found[3]]
+    def is_cooked(self) -> bool:
+        """The terminal edits lines and echoes by itself, as a shell finds it."""
+        modes = termios.tcgetattr(self._terminal)
+        wanted = termios.ECHO | termios.ICANON | termios.ISIG
+        return modes[3] & wanted == wanted and bool(modes[0] & termios.ICRNL)
 
 
 def _is_whole(data: bytes) -> bool:
