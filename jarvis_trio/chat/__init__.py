@@ -1,0 +1,1 @@
+"""The chat in a terminal: a client, which shares nothing with the server but formats."""
