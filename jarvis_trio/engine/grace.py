@@ -19,8 +19,10 @@ class Grace:
         self._news = trio.Event()
 
     def begin(self, stream_id: str, at_end: Callable[[], None]) -> None:
-        """Call ``at_end`` when the grace is over, which begins now; it must not raise."""
-        self.stop(stream_id)
+        """Call ``at_end``, which must not raise, when the grace that begins now is over.
+
+        One that has begun must have been stopped before.
+        """
         self._ends[stream_id] = (trio.current_time() + self.seconds, at_end)
         self._news.set()
 

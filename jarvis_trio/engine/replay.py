@@ -73,7 +73,7 @@ class ReplayBuffer:
     @property
     def has_room(self) -> bool:
         """No reader lags by more than the limit."""
-        if self.closed or self.held_bytes <= self._limit_bytes:
+        if self.closed or self.appended_bytes - self._start_bytes <= self._limit_bytes:
             return True  # nobody can lag by more than is held
         return self._lag_bytes() <= self._limit_bytes
 
@@ -165,7 +165,7 @@ class ReplayBuffer:
         return self.appended_bytes - min(reader.position for reader in self._readers)
 
     def _trim(self) -> None:
-        if self.held_bytes <= self._keep_bytes:
+        if self.appended_bytes - self._start_bytes <= self._keep_bytes:
             return
         needed_from = min((reader.position for reader in self._readers), default=None)
         dropped = 0

@@ -1,6 +1,8 @@
 """Re-attaching after real cuts: at every event of an answer, and within events."""
 
 import re
+import socket
+import struct
 from collections.abc import Iterator
 from itertools import count, product
 from urllib.parse import urlsplit
@@ -10,7 +12,6 @@ import pytest
 import trio
 
 from tests.end_to_end.client import Exchange, prompt
-from tests.end_to_end.faults.raw_clients import reset
 from tests.end_to_end.processes import Server, running_server
 
 PROMPT = "What is 2+2?"
@@ -67,15 +68,15 @@ class Connection:
 
     async def read(self, request: bytes, whole: int, more: int, *, resets: bool) -> list[bytes]:
         """Read so many whole events and ``more`` bytes, or all, and cut; return the whole ones."""
-        stream = await trio.open_tcp_stream(self._address.hostname or "", self._address.port or 0)
-        await stream.send_all(request)
-        while not self.is_complete and not self._has_had(whole, more):
-            data = await stream.receive_some()
-            assert data, self.body
-            self._parser.feed_data(data)
-        if resets:
-            reset(stream.socket._sock)  # type: ignore[attr-defined]
-        await stream.aclose()
+        address = self._address
+        async with await trio.open_tcp_stream(address.hostname or "", address.port or 0) as stream:
+            if resets:
+                stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            await stream.send_all(request)
+            while not self.is_complete and not self._has_had(whole, more):
+                data = await stream.receive_some()
+                assert data, self.body
+                self._parser.feed_data(data)
         return events(self.body)[:whole]
 
     def _has_had(self, whole: int, more: int) -> bool:
