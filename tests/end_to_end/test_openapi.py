@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from tests.end_to_end.processes import Server, running_server
+from tests.end_to_end.processes import Server, fetch, running_server
 
 KEY = "Authorization: Bearer mine"
 ENDS_WITHIN_SECONDS = 100
@@ -64,7 +63,7 @@ def examine(server: Server, path: Path, *options: str, phases: set[str]) -> dict
     done = {name for name, phase in found["phases"].items() if phase["status"] == "success"}
     assert done == phases
     # It examines every address but the one it has read.
-    described = httpx.get(f"{server.url}/openapi.json", trust_env=False).json()["paths"]
+    described = fetch(f"{server.url}/openapi.json").json()["paths"]
     assert found["operations"]["tested"] == sum(map(len, described.values())) - 1
     return found
 
