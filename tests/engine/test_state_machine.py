@@ -1,0 +1,294 @@
+"""Sessions in every order in which things can happen to them (I1 to I8, design §4 to §6).
+
+Every step is followed by :mod:`session_checks`, against :mod:`session_model`. They are the same
+steps each time; ``SOAK_EXAMPLES=2000`` has it go where it has not been before.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from math import inf
+from typing import Final
+
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from jarvis_trio.engine.policies import Policy
+from jarvis_trio.errors import (
+    ModelNotFoundError,
+    RequestError,
+    ServerShutdownError,
+    SessionBusyError,
+    SupersededError,
+    UpstreamBusyError,
+    UpstreamDownError,
+    UpstreamEOFError,
+    UpstreamError,
+    UpstreamRateLimitError,
+    UpstreamRejectedError,
+    UpstreamTimeoutError,
+)
+from jarvis_trio.events import Cause
+from tests.engine.listeners import Listener
+from tests.engine.session_checks import check_all
+from tests.engine.session_model import Answer, Key, Room, Stage
+from tests.engine.session_world import LIMITS, World
+from tests.engine.steered_upstream import Backend
+
+KEYS: Final[list[Key]] = [("ann", "s"), ("ann", "t"), ("bob", "s"), ("bob", "t")]
+
+ERRORS: Final[dict[str, Callable[[], Exception]]] = {
+    "failed": lambda: UpstreamError("it failed"),
+    "rejected": lambda: UpstreamRejectedError("too long"),
+    "limited": lambda: UpstreamRateLimitError("too often", retry_after=1),
+    "down": lambda: UpstreamDownError("not there"),
+    "busy": lambda: UpstreamBusyError("loading", retry_after=0.3),
+    "busy for long": lambda: UpstreamBusyError("loading", retry_after=5),
+    "cut": lambda: UpstreamEOFError("closed"),
+    "slow": lambda: UpstreamTimeoutError("dialling took too long"),
+    "no model": lambda: ModelNotFoundError("no such model"),
+    "bad request": lambda: RequestError("no such option"),
+    "bug": lambda: KeyError("a bug"),
+}
+BACKENDS: Final[list[Backend]] = ["honest", "mute", "failing", "broken", "busy"]
+
+rooms = st.builds(
+    Room,
+    max_streams=st.integers(3, 6),
+    concurrency=st.sampled_from([None, 1, 2]),
+    max_queue=st.integers(0, 3),
+)
+keys = st.sampled_from(KEYS)
+which = st.integers(0, 7)
+sizes = st.lists(st.sampled_from([0, 8, 8, 8, 700, 1500]), min_size=1, max_size=3)
+errors = st.sampled_from(sorted(ERRORS))
+may_read = st.sampled_from([inf, inf, 0, 10])
+ages = st.sampled_from([0, 0, 0, 30])
+durations = st.sampled_from([0.02, 0.075, 0.25, 0.5, 1, 2, 5, 10.5, 21])
+
+
+def there_is(*stages: Stage) -> Callable[["SessionMachine"], bool]:
+    return lambda machine: bool(machine.world.model.at(*stages))
+
+
+class SessionMachine(RuleBasedStateMachine):
+    """What users, their connections, the model server and the clock do, one at a time."""
+
+    world: World
+    ending: str
+    accepts_at_once: bool
+
+    @initialize(
+        room=rooms,
+        ending=st.sampled_from(["is answered", "is stopped", "is left", "is shut down"]),
+        accepts_at_once=st.booleans(),
+        schedule=st.random_module(),  # in which order trio runs what can run
+    )
+    def begin(self, room: Room, ending: str, accepts_at_once: bool, schedule: object) -> None:
+        self.world = World(room, LIMITS, check_all)
+        self.ending = ending
+        self.accepts_at_once = accepts_at_once
+
+    @rule(key=keys, policy=st.sampled_from(Policy), age=ages, may_read=may_read)
+    def prompt(self, key: Key, policy: Policy, age: float, may_read: float) -> None:
+        world = self.world
+        if policy is Policy.ROLLBACK:
+            return
+        arrived_at = world.now - age
+        expected = world.model.refusal(key, policy, arrived_at)
+
+        def send() -> None:
+            refusal = world.prompt(key, policy, arrived_at, may_read)
+            assert type(refusal) is (expected or type(None)), (refusal, expected)
+            if refusal is not None:
+                must_not_be_replayed = isinstance(refusal, (SessionBusyError, SupersededError))
+                assert refusal.should_retry is (False if must_not_be_replayed else None)
+
+        world.step(send, touches=key)
+        if self.accepts_at_once:
+            for answer in world.model.at(Stage.ASKS):
+                world.step(answer.call.accept, touches=answer.key)
+
+    @rule(which=which)
+    @precondition(there_is(Stage.ASKS))
+    def accept(self, which: int) -> None:
+        answer = self._pick(which, Stage.ASKS)
+        self.world.step(answer.call.accept, touches=answer.key)
+
+    @rule(which=which, error=errors)
+    @precondition(there_is(Stage.ASKS))
+    def refuse(self, which: int, error: str) -> None:
+        answer = self._pick(which, Stage.ASKS)
+        self.world.step(lambda: answer.call.refuse(ERRORS[error]()), touches=answer.key)
+
+    @rule(which=which, sizes=sizes)
+    @precondition(there_is(Stage.ANSWERS))
+    def give(self, which: int, sizes: list[int]) -> None:
+        answer = self._pick(which, Stage.ANSWERS)
+        if not answer.call.has_ended:
+            self.world.step(lambda: answer.call.give(*sizes), touches=answer.key)
+
+    @rule(which=which, last=st.sampled_from(["whole", "marker", "end", *ERRORS]))
+    @precondition(there_is(Stage.ANSWERS))
+    def end(self, which: int, last: str) -> None:
+        answer = self._pick(which, Stage.ANSWERS)
+        if not answer.call.has_ended:
+            self.world.step(lambda: self._end(answer, last), touches=answer.key)
+
+    @rule(which=which)
+    @precondition(there_is(Stage.ASKS, Stage.ANSWERS))
+    def have_close_hang(self, which: int) -> None:
+        self._pick(which, Stage.ASKS, Stage.ANSWERS).call.hangs = True
+
+    @rule(which=which)
+    @precondition(there_is(Stage.CLOSES, Stage.QUARANTINED))
+    def let_go(self, which: int) -> None:
+        answer = self._pick(which, Stage.CLOSES, Stage.QUARANTINED)
+        self.world.step(answer.call.let_go, touches=answer.key)
+
+    @rule(which=which, times=st.integers(1, 2))
+    @precondition(lambda machine: machine.world.model.live)
+    def stop_stream(self, which: int, times: int) -> None:
+        answer = self._pick(which, *Stage)
+
+        def stop() -> None:
+            owner, stream_id = answer.key[0], answer.stream.id
+            assert self.world.sessions.find(f"not {owner}", stream_id) is None
+            found = self.world.sessions.find(owner, stream_id)
+            assert found is (answer.stream if answer.is_live else None)
+            for _ in range(times if answer.is_live else 0):
+                self.world.stop(answer)
+
+        self.world.step(stop, touches=answer.key)
+
+    @rule(key=keys, which=which, is_named=st.booleans())
+    @precondition(lambda machine: machine.world.model.answers)
+    def stop_session(self, key: Key, which: int, is_named: bool) -> None:
+        """As the web does: what is named and is not the session's any more harms nothing."""
+        model, sessions = self.world.model, self.world.sessions
+        meant = model.answers[-1 - which % len(model.answers)] if is_named else None
+
+        def stop() -> None:
+            stream = sessions.current(*key, meant.stream.id if meant else None)
+            line = model.lines.get(key, [])
+            assert (stream is None) == (not line)
+            if stream is not None and (meant is None or stream is meant.stream):
+                self.world.stop(next(answer for answer in line if answer.stream is stream))
+            else:
+                assert meant not in line
+
+        self.world.step(stop, touches=key)
+
+    @rule(backend=st.sampled_from(BACKENDS))
+    def set_backend(self, backend: Backend) -> None:
+        self.world.step(lambda: self.world.set_backend(backend), touches=("nobody", ""))
+
+    @rule(which=which, may_read=may_read)
+    @precondition(lambda machine: machine.world.model.live)
+    def attach(self, which: int, may_read: float) -> None:
+        answer = self._pick(which, *Stage)
+        if answer.is_live and answer.cause is not Cause.CLIENT_DISCONNECT:
+            self.world.step(lambda: self.world.attach(answer, may_read), touches=answer.key)
+
+    @rule(which=which, size=st.sampled_from([1, 30, 1000, inf]))
+    @precondition(lambda machine: machine.world.model.answers)
+    def read(self, which: int, size: float) -> None:
+        answer, reader = self._pick_reader(which, is_listening=False)
+        if reader is not None:
+            self.world.step(lambda: reader.read(size), touches=answer.key)
+
+    @rule(which=which)
+    @precondition(lambda machine: machine.world.model.live)
+    def leave(self, which: int) -> None:
+        answer, reader = self._pick_reader(which)
+        if reader is not None:
+            self.world.step(lambda: self.world.leave(answer, reader), touches=answer.key)
+
+    @rule(seconds=durations)
+    def wait(self, seconds: float) -> None:
+        self.world.let_pass(seconds)
+
+    def teardown(self) -> None:
+        """Bring all to its end in one of the ways there are, and see that nothing is left (I6)."""
+        if not hasattr(self, "world"):
+            return
+        try:
+            if sys.exc_info()[0] is None:  # what has failed already is told, not what follows
+                self._bring_to_its_end()
+        finally:
+            self.world.finish()
+
+    def _bring_to_its_end(self) -> None:
+        world = self.world
+        world.step(lambda: world.set_backend("honest"))
+        if self.ending == "is shut down":
+            world.step(world.shut_down)
+        for answer in list(world.model.live):
+            if self.ending == "is stopped":
+                world.step(lambda answer=answer: world.stop(answer))
+            elif self.ending == "is left":
+                for reader in answer.readers:
+                    world.step(lambda a=answer, r=reader: world.leave(a, r))
+        world.let_pass(LIMITS.cleanup_timeout_seconds)
+        if self.ending != "is answered":
+            assert world.model.lines == {}
+        while live := world.model.live:
+            for reader in live[0].readers:
+                world.step(lambda reader=reader: reader.read(inf))
+            if live[0].stage in {Stage.CLOSES, Stage.QUARANTINED}:
+                world.step(live[0].call.let_go)
+            elif live[0].stage in {Stage.ASKS, Stage.ANSWERS}:
+                world.step(live[0].call.accept)
+                world.step(lambda: self._end(live[0], "whole"))
+            world.let_pass(1)
+        if self.ending == "is shut down":
+            assert world.sessions.closed.is_set()
+            refusal = world.run.do(lambda: world.prompt(KEYS[0], Policy.INTERRUPT, 0, inf))
+            assert isinstance(refusal, ServerShutdownError)
+
+    def _end(self, answer: Answer, how: str) -> None:
+        call = answer.call
+        if how in {"whole", "marker"} and not call.is_finished:
+            call.finish()
+        if how in {"whole", "end"}:
+            call.end("end")
+        elif how in ERRORS:
+            call.end(ERRORS[how]())
+
+    def _pick(self, which: int, *stages: Stage) -> Answer:
+        """Return one of those that are at these stages, the newest first."""
+        answers = self.world.model.at(*stages)
+        return answers[-1 - which % len(answers)]
+
+    def _pick_reader(
+        self, which: int, *, is_listening: bool | None = None
+    ) -> tuple[Answer, Listener | None]:
+        answer = self._pick(which, *Stage)
+        readers = [
+            reader
+            for reader in answer.readers
+            if not reader.has_left and is_listening in {None, reader.is_listening}
+        ]
+        return answer, readers[which % len(readers)] if readers else None
+
+
+def test_sessions_keep_their_promises_in_whatever_order_things_happen() -> None:
+    soak = int(os.environ.get("SOAK_EXAMPLES", "0"))
+    run_state_machine_as_test(
+        SessionMachine,
+        settings=settings(
+            max_examples=soak or 120,
+            stateful_step_count=50,
+            deadline=None,
+            derandomize=not soak,
+            database=None,
+            phases=[Phase.generate, Phase.shrink],
+        ),
+    )
