@@ -8,7 +8,7 @@ from jarvis_trio.engine.endings import Ending
 from jarvis_trio.engine.stopping import BACKEND_SECONDS, LOOK_SECONDS, Receipt
 from jarvis_trio.errors import StreamEndedError, SupersededError
 from jarvis_trio.events import Cause, Text
-from tests.engine.session_model import AT_UPSTREAM, CONNECTED, Answer, Stage
+from tests.engine.session_answer import AT_UPSTREAM, CONNECTED, Answer, Stage
 from tests.engine.session_world import Stopping, World
 
 WELL_FORMED: Final = re.compile(rb"(<open>)?(\[[^\]]*\])*(<end stop>|<error [a-z_]+>)?")
@@ -70,7 +70,9 @@ def check_text(world: World) -> None:
         assert (match[3] or b"").decode() == _last_frame(answer), answer
         framed = b"".join(re.findall(rb"\[([^\]]*)\]", made)).decode()
         given = answer.call.given if answer.calls else []
-        waiting = [one.text for one in answer.call.waiting if isinstance(one, Text)] if given else []
+        waiting = (
+            [one.text for one in answer.call.waiting if isinstance(one, Text)] if given else []
+        )
         assert framed == "".join(given[: len(given) - len(waiting)]), answer
         assert not (waiting and answer.is_released), f"{answer} has lost {waiting}"
         assert answer.stream.answer.pieces == _pieces(given) - _pieces(waiting), answer
@@ -157,7 +159,11 @@ def _receipt(stop: Stopping) -> Receipt:
         tokens_sent=answer.stream.answer.pieces,
         upstream_closed_ms=closed_ms if _was_seen_closed(stop) else None,
         backend_idle_ms=idle_ms,
-        status="already_ended" if stop.had_ended else "cancelled" if is_confirmed else "unconfirmed",
+        status="already_ended"
+        if stop.had_ended
+        else "cancelled"
+        if is_confirmed
+        else "unconfirmed",
     )
 
 

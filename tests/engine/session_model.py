@@ -5,15 +5,13 @@ else that the engine does it knows by itself. Where the engine may choose, among
 to the upstream's line at the same instant, the model looks which one it was.
 """
 
-from dataclasses import dataclass, field
-from enum import Enum, auto
+from dataclasses import dataclass
 from math import inf
 from typing import Final
 
 from jarvis_trio.engine.asking import LONGEST_DELAY_SECONDS, RETRY_DELAY_SECONDS
 from jarvis_trio.engine.policies import Policy
 from jarvis_trio.engine.run import StreamLimits
-from jarvis_trio.engine.stream import LiveStream
 from jarvis_trio.errors import (
     JarvisError,
     OverloadedError,
@@ -24,37 +22,14 @@ from jarvis_trio.errors import (
     UpstreamEOFError,
     UpstreamTimeoutError,
 )
-from jarvis_trio.events import Cause, Phase
-from tests.engine.listeners import Listener, Recorder
-from tests.engine.steered_upstream import Call, End
-
-Key = tuple[str, str]
-"""An owner and the name of one of its sessions."""
+from jarvis_trio.events import Cause
+from tests.engine.session_answer import AT_UPSTREAM, Answer, Fate, Key, Stage
+from tests.engine.steered_upstream import End
 
 ROUNDING_SECONDS: Final = 1e-6
 
 
-class Stage(Enum):
-    """Where an answer is; it only goes down this list, but for asking the upstream again."""
-
-    WAITS = auto()
-    """In its session's line."""
-    NEXT = auto()
-    """It has its session, and waits for its turn at the upstream."""
-    ASKS = auto()
-    PAUSES = auto()
-    """Until it asks again."""
-    ANSWERS = auto()
-    CLOSES = auto()
-    """The upstream's close hangs."""
-    FLUSHES = auto()
-    """The upstream is closed, and the readers have no room yet for what comes last."""
-    QUARANTINED = auto()
-    GONE = auto()
-
-
-AT_UPSTREAM = {Stage.ASKS, Stage.PAUSES, Stage.ANSWERS, Stage.CLOSES, Stage.FLUSHES}
-CONNECTED = {Stage.ASKS, Stage.ANSWERS, Stage.CLOSES, Stage.QUARANTINED}
+SUPERSEDING: Final = {Policy.INTERRUPT, Policy.ROLLBACK}
 
 STOPPED_CODES: Final = {
     Cause.SUPERSEDED: "superseded",
@@ -62,73 +37,6 @@ STOPPED_CODES: Final = {
     Cause.SHUTDOWN: "server_shutdown",
 }
 """What the readers are told of an answer that was ended; who left is told nothing."""
-
-
-@dataclass(frozen=True)
-class Fate:
-    """How an answer will end, if nothing ends it before; ``pause_seconds`` when it asks again."""
-
-    cause: Cause
-    code: str = ""
-    is_known_at_once: bool = True
-    pause_seconds: float | None = None
-
-
-@dataclass(eq=False)
-class Answer:
-    """What is known of one prompt's answer, beside the stream that the engine has for it."""
-
-    name: str
-    key: Key
-    arrived_at: float
-    stream: LiveStream
-    encoder: Recorder
-    calls: list[Call]
-    readers: list[Listener] = field(default_factory=list)
-    stage: Stage = Stage.WAITS
-    cause: Cause | None = None
-    code: str = ""
-    fate: Fate | None = None
-    successor: "Answer | None" = None
-    came_next_at: int = 0
-    attempts: int = 0
-    began_at: float | None = None
-    pause_until: float = inf
-    overdue_at: float = inf
-    was_quarantined: bool = False
-
-    @property
-    def call(self) -> Call:
-        return self.calls[-1]
-
-    @property
-    def is_live(self) -> bool:
-        return self.stage is not Stage.GONE
-
-    @property
-    def is_released(self) -> bool:
-        return self.stage in {Stage.QUARANTINED, Stage.GONE}
-
-    @property
-    def lag_bytes(self) -> int:
-        """How far its slowest reader is behind."""
-        size = len(self.encoder.made)
-        return max((size - one.position for one in self.readers if not one.has_left), default=0)
-
-    @property
-    def phase(self) -> Phase:
-        if self.is_released:
-            return Phase.ENDED
-        if self.began_at is None:
-            return Phase.QUEUED
-        if not self.calls or not self.call.is_accepted:
-            return Phase.CONNECT
-        if self.call.taken_end == "end":
-            return Phase.FLUSH
-        return Phase.DECODE if self.call.has_been_read else Phase.PREFILL
-
-    def __repr__(self) -> str:
-        return f"<{self.name} of {'/'.join(self.key)} {self.stage.name} {self.cause}>"
 
 
 @dataclass(frozen=True)
@@ -168,26 +76,29 @@ class SessionModel:
 
     def refusal(self, key: Key, policy: Policy, arrived_at: float) -> type[JarvisError] | None:
         """Say how a prompt is refused, if it is: the table of design §6, and the room there is."""
-        active, room = self.active(key), self._room
+        active = self.active(key)
         if policy is Policy.REJECT and active:
             return SessionBusyError
         if policy is Policy.ENQUEUE and len(active[1:]) >= self._limits.session_queue and active:
             return QueueFullError
+        if policy in SUPERSEDING and any(other.arrived_at > arrived_at for other in active):
+            return SupersededError
+        return self._refusal_for_room(key, policy)
+
+    def _refusal_for_room(self, key: Key, policy: Policy) -> type[JarvisError] | None:
+        room = self._room
         if key not in self.lines:
             if self.places >= room.max_streams:
                 return OverloadedError
             if room.concurrency and self.places >= room.concurrency + room.max_queue:
                 return QueueFullError
-        elif policy is Policy.INTERRUPT:
-            if any(answer.arrived_at > arrived_at for answer in active):
-                return SupersededError
-        elif len(self.live) >= room.max_streams:
+        elif policy not in SUPERSEDING and len(self.live) >= room.max_streams:
             return OverloadedError
         return None
 
     def prompt(self, answer: Answer, policy: Policy, now: float) -> None:
         """Take a prompt that is not refused."""
-        if policy is Policy.INTERRUPT:
+        if policy in SUPERSEDING:
             for other in list(self.lines.get(answer.key, [])):
                 if other.cause is None:
                     other.successor = answer
@@ -215,13 +126,15 @@ class SessionModel:
     def settle(self, now: float) -> None:
         """Follow what has come about since, until nothing moves any more."""
         self._round += 1
-        while any([self._move(answer, now) for answer in self.live]) or self._promote(now):
+        while any(self._move(answer, now) for answer in self.live) or self._promote(now):
             pass
 
     def _move(self, answer: Answer, now: float) -> bool:
         before = answer.stage
         soon = now + ROUNDING_SECONDS
         match answer.stage:
+            case Stage.ASKS if len(answer.calls) < answer.attempts:
+                pass  # it should have been asked for by now, and the checks say so
             case Stage.ASKS | Stage.ANSWERS if answer.call.taken_end is not None:
                 answer.fate = self._fate(answer, answer.call.taken_end)
                 self._leave_upstream(answer, now)
@@ -239,9 +152,7 @@ class SessionModel:
                 self._release(answer, Stage.QUARANTINED)
                 answer.was_quarantined = True
             case Stage.FLUSHES if answer.lag_bytes <= self._limits.replay_limit_bytes:
-                assert answer.fate is not None
-                if answer.cause is None:
-                    answer.cause, answer.code = answer.fate.cause, answer.fate.code
+                self._note_fate(answer)
                 self._release(answer, Stage.GONE)
             case Stage.QUARANTINED if not answer.call.hangs:
                 answer.stage = Stage.GONE
@@ -302,7 +213,11 @@ class SessionModel:
         else:
             answer.stage = Stage.FLUSHES
             if fate.is_known_at_once:
-                answer.cause, answer.code = fate.cause, fate.code
+                self._note_fate(answer)
+
+    def _note_fate(self, answer: Answer) -> None:
+        if answer.cause is None and answer.fate is not None:
+            answer.cause, answer.code = answer.fate.cause, answer.fate.code
 
     def _release(self, answer: Answer, stage: Stage) -> None:
         """Take an answer out of its session."""

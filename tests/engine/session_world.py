@@ -24,7 +24,8 @@ from jarvis_trio.errors import JarvisError
 from jarvis_trio.events import Cause, Phase
 from jarvis_trio.observe.metrics import Metrics
 from tests.engine.listeners import Listener, Recorder
-from tests.engine.session_model import Answer, Key, Room, SessionModel, Stage
+from tests.engine.session_answer import Answer, Key, Stage
+from tests.engine.session_model import Room, SessionModel
 from tests.engine.steered_upstream import Backend, Call, SteeredUpstream
 from tests.engine.stepped_run import SteppedRun
 from tests.scripted import ask
@@ -209,7 +210,8 @@ class World:
         if len(others) >= (self.room.concurrency or inf):
             self.violations.append(f"{answer} asked beside {others}")
 
-    def _count(self, _: object, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    def _count(
+        self, _: object, __: str, entry: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
         self.logged[entry["event"], entry.get("stream_id", "")] += 1
         raise structlog.DropEvent
-

@@ -8,7 +8,17 @@ from typing import Final, Literal
 import trio
 
 from jarvis_trio.engine.pace import size_of
-from jarvis_trio.errors import UpstreamError
+from jarvis_trio.errors import (
+    ModelNotFoundError,
+    RequestError,
+    UpstreamBusyError,
+    UpstreamDownError,
+    UpstreamEOFError,
+    UpstreamError,
+    UpstreamRateLimitError,
+    UpstreamRejectedError,
+    UpstreamTimeoutError,
+)
 from jarvis_trio.events import ChatRequest, Delta, Finish, Model, Text
 
 GATHERED_BYTES: Final = 1024
@@ -17,6 +27,20 @@ LONGEST_HANG_SECONDS: Final = 100_000
 End = Exception | Literal["end"]
 """How an answer ends for who reads it: with an error, or without more."""
 
+ERRORS: Final[dict[str, Callable[[], Exception]]] = {
+    "failed": lambda: UpstreamError("it failed"),
+    "rejected": lambda: UpstreamRejectedError("too long"),
+    "limited": lambda: UpstreamRateLimitError("too often", retry_after=1),
+    "down": lambda: UpstreamDownError("not there"),
+    "busy": lambda: UpstreamBusyError("loading", retry_after=0.3),
+    "busy for long": lambda: UpstreamBusyError("loading", retry_after=5),
+    "cut": lambda: UpstreamEOFError("closed"),
+    "slow": lambda: UpstreamTimeoutError("dialling took too long"),
+    "no model": lambda: ModelNotFoundError("no such model"),
+    "bad request": lambda: RequestError("no such option"),
+    "bug": lambda: KeyError("a bug"),
+}
+
 
 class Call:
     """One request: what it was given, what of that was taken, and whether it is still open."""
@@ -24,7 +48,6 @@ class Call:
     def __init__(self, prompt: str) -> None:
         self.prompt = prompt
         self.is_open = True
-        self.is_left = False
         self.is_accepted = False
         self.hangs = False
         self.given: list[str] = []
@@ -81,11 +104,9 @@ class Call:
             await self._news.park()
 
     async def hang(self) -> None:
-        """Hold the close up: what a provider must not do, and the engine has to survive."""
-        self.is_left = True
-        with trio.move_on_after(LONGEST_HANG_SECONDS, shield=True):
-            while self.hangs:
-                await self._news.park()
+        """Wait until it is let go, if it hangs."""
+        while self.hangs:
+            await self._news.park()
 
     async def receive(self) -> list[Delta]:
         self._note_return()
@@ -162,7 +183,9 @@ class SteeredUpstream:
             await call.wait_for_verdict()
             yield call
         finally:
-            await call.hang()
+            # What a provider must not do, and the engine has to survive.
+            with trio.move_on_after(LONGEST_HANG_SECONDS, shield=True):
+                await call.hang()
             call.is_open = False
 
     async def run(self) -> None:
