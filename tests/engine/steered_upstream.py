@@ -110,7 +110,6 @@ class Call:
 
     async def receive(self) -> list[Delta]:
         self._note_return()
-        await trio.lowlevel.checkpoint()
         while not self._waiting:
             await self._news.park()
         if deltas := self.receive_nowait():
@@ -132,6 +131,7 @@ class Call:
 
     async def gather(self, seconds: float) -> None:
         self._note_return()
+        await trio.lowlevel.checkpoint()  # as every provider's: it is where a cancel finds text
         self.is_gathering = True
         try:
             with trio.move_on_after(seconds):

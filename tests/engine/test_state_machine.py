@@ -283,7 +283,7 @@ def test_sessions_keep_their_promises_in_whatever_order_things_happen() -> None:
     run_state_machine_as_test(
         SessionMachine,
         settings=settings(
-            max_examples=soak or 120,
+            max_examples=soak or 250,
             stateful_step_count=50,
             deadline=None,
             derandomize=not soak,
