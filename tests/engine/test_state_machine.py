@@ -13,14 +13,10 @@ from typing import Final, get_args
 
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import run_state_machine_as_test as run_machine
 
+from jarvis_trio.engine.asking import LONGEST_DELAY_SECONDS
 from jarvis_trio.engine.policies import Policy
 from jarvis_trio.errors import ServerShutdownError, SessionBusyError, SupersededError
 from jarvis_trio.events import Cause
@@ -43,7 +39,7 @@ keys = st.sampled_from(KEYS)
 which = st.integers(0, 7)
 sizes = st.lists(st.sampled_from([0, 8, 8, 700, 2500]), min_size=1, max_size=3)
 backends = st.sampled_from(["honest"] * 4 + [*get_args(Backend)])
-errors = st.sampled_from(sorted(ERRORS))
+errors = st.sampled_from([*["down"] * 5, *ERRORS])
 ends = st.sampled_from(["", *["end"] * 6, *ERRORS])
 may_read = st.sampled_from([inf, 0, 10])
 ages = st.sampled_from([0] * 9 + [30])
@@ -93,11 +89,16 @@ class SessionMachine(RuleBasedStateMachine):
         answer = self._pick(which, Stage.ASKS)
         self.world.step(answer.call.accept, touches=answer.key)
 
-    @rule(which=which, error=errors)
+    @rule(which=which, attempts=st.lists(errors, min_size=1, max_size=3))
     @precondition(there_is(Stage.ASKS))
-    def refuse(self, which: int, error: str) -> None:
+    def refuse(self, which: int, attempts: list[str]) -> None:
+        """And again, should it be asked again."""
         answer = self._pick(which, Stage.ASKS)
-        self.world.step(lambda: answer.call.refuse(ERRORS[error]()), touches=answer.key)
+        for error in attempts:
+            if answer.stage is Stage.ASKS:
+                self.world.step(partial(answer.call.refuse, ERRORS[error]()), touches=answer.key)
+            if answer.stage is Stage.PAUSES:
+                self.world.let_pass(LONGEST_DELAY_SECONDS)
 
     @rule(which=which, sizes=sizes)
     @precondition(there_is(Stage.ASKS, Stage.ANSWERS))
@@ -206,6 +207,7 @@ class SessionMachine(RuleBasedStateMachine):
         world.step(lambda: world.set_backend("honest"))
         if self.ending == "is shut down":
             world.step(world.shut_down)
+            self._see_no_prompt_taken()
         for answer in world.model.live:
             if self.ending == "is stopped":
                 world.step(partial(world.stop, answer))
@@ -219,8 +221,11 @@ class SessionMachine(RuleBasedStateMachine):
             world.let_pass(1)
         if self.ending == "is shut down":
             assert world.sessions.closed.is_set()
-            refusal = world.run.do(lambda: world.prompt(KEYS[0], Policy.INTERRUPT, 0, inf))
-            assert isinstance(refusal, ServerShutdownError)
+            self._see_no_prompt_taken()
+
+    def _see_no_prompt_taken(self) -> None:
+        refusal = self.world.run.do(lambda: self.world.prompt(KEYS[0], Policy.INTERRUPT, 0, inf))
+        assert isinstance(refusal, ServerShutdownError)
 
     def _let_end(self, answer: Answer) -> None:
         for reader in answer.readers:
@@ -280,7 +285,7 @@ class SessionMachine(RuleBasedStateMachine):
 
 def test_sessions_keep_their_promises_in_whatever_order_things_happen() -> None:
     soak = int(os.environ.get("SOAK_EXAMPLES", "0"))
-    run_state_machine_as_test(
+    run_machine(
         SessionMachine,
         settings=settings(
             max_examples=soak or 250,
