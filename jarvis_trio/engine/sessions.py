@@ -187,7 +187,7 @@ class Sessions:
             if self._nursery is None:
                 raise ServerShutdownError("the server is shutting down", retry_after=1.0)
             stream.stop = Stop(stream, self.provider, self.streams)
-            if stream.cause is None:
+            if stream.phase is not Phase.ENDED:  # what has failed may wait for its readers yet
                 stream.cancel(Cause.STOPPED)
             self._nursery.start_soon(stream.stop.run, name=f"stop {stream.id}")
         return stream.stop
