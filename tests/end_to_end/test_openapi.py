@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.end_to_end.processes import Server, fetch, running_server
+from tests.end_to_end.processes import NOBODY, Server, fetch, running_server
 
 KEY = "Authorization: Bearer mine"
 ENDS_WITHIN_SECONDS = 100
@@ -38,7 +39,7 @@ def ended_stream(server: Server) -> str:
     headers = {"Authorization": "Bearer mine", "X-On-Disconnect": "continue"}
     body = {"prompt": "What is 2+2?", "stream": True}
     url = f"{server.url}/v1/chat/completions"
-    response = httpx.post(url, headers=headers, json=body, trust_env=False)
+    response = httpx.post(url, headers=headers, json=body, trust_env=False, verify=NOBODY)
     stream_id: str = response.headers["x-stream-id"]
     return stream_id
 

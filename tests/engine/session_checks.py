@@ -24,7 +24,7 @@ def check_places(world: World) -> None:
         session = sessions._sessions[key]
         assert (session.holder, session.line) == (streams[0], streams[1:]), line
         active = [answer.stream for answer in model.active(key)]
-        assert sessions.current(*key) is (active or streams)[0]
+        assert sessions.directory.current(*key) is (active or streams)[0]
     assert sessions.streams == {answer.stream for answer in model.live}
     assert world.admission.taken == model.places
     holders = {answer.stream for answer in model.at(*AT_UPSTREAM)}

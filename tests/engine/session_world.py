@@ -15,14 +15,17 @@ import trio
 
 from jarvis_trio.engine.admission import Admission
 from jarvis_trio.engine.event_bus import EventBus
+from jarvis_trio.engine.history import History
 from jarvis_trio.engine.policies import Policy
+from jarvis_trio.engine.prompt import Prompt
 from jarvis_trio.engine.run import StreamLimits
 from jarvis_trio.engine.sessions import Sessions
 from jarvis_trio.engine.stopping import Receipt
-from jarvis_trio.engine.stream import LiveStream, Prompt
+from jarvis_trio.engine.stream import LiveStream
 from jarvis_trio.errors import JarvisError
 from jarvis_trio.events import Cause, Phase
 from jarvis_trio.observe.metrics import Metrics
+from jarvis_trio.store.memory import MemoryStore
 from tests.engine.listeners import Listener, Recorder
 from tests.engine.session_answer import Answer, Key, Stage
 from tests.engine.session_model import Room, SessionModel
@@ -40,6 +43,10 @@ LIMITS: Final = StreamLimits(
     replay_limit_bytes=2000,
     upstream_retries=1,
     session_queue=2,
+    history_tokens=4000,
+    resume_grace_seconds=30,
+    resume_limit_bytes=2000,
+    kept_limit_bytes=20_000,
 )
 
 
@@ -78,8 +85,14 @@ class World:
             self.room.max_streams, self.room.concurrency, self.room.max_queue
         )
         self.metrics = Metrics()
+        self.history = History(MemoryStore(), self.metrics, waits_for_others=False)
         self.sessions = Sessions(
-            self.upstream, self.limits, self.admission, EventBus(), self.metrics
+            self.upstream,
+            self.history,
+            self.limits,
+            admission=self.admission,
+            bus=EventBus(),
+            metrics=self.metrics,
         )
         self.model = SessionModel(self.room, self.limits)
         self._clients: trio.Nursery | None = None
@@ -172,6 +185,7 @@ class World:
 
     async def _run(self, run: SteppedRun) -> None:
         async with trio.open_nursery() as self._clients:
+            self._clients.start_soon(self.history.run)
             await self._clients.start(self.sessions.run)
             await run.follow()
             self._clients.cancel_scope.cancel(reason="the test is over")

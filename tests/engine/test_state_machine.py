@@ -136,8 +136,8 @@ class SessionMachine(RuleBasedStateMachine):
         def stop() -> None:
             self.world.set_backend(backend)
             owner, stream_id = answer.key[0], answer.stream.id
-            assert self.world.sessions.find(f"not {owner}", stream_id) is None
-            found = self.world.sessions.find(owner, stream_id)
+            assert self.world.sessions.directory.stream(f"not {owner}", stream_id) is None
+            found = self.world.sessions.directory.stream(owner, stream_id)
             assert found is (answer.stream if answer.is_live else None)
             for _ in range(times if answer.is_live else 0):
                 self.world.stop(answer)
@@ -152,7 +152,7 @@ class SessionMachine(RuleBasedStateMachine):
         meant = model.answers[-1 - which % len(model.answers)] if is_named else None
 
         def stop() -> None:
-            stream = sessions.current(*key, meant.stream.id if meant else None)
+            stream = sessions.directory.current(*key, meant.stream.id if meant else None)
             line = model.lines.get(key, [])
             assert (stream is None) == (not line)
             if stream is not None and (meant is None or stream is meant.stream):
