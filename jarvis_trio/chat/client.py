@@ -110,11 +110,10 @@ class Reply:
             return None  # an end without the answer's own end says it all
         return None if data is None else self.decoder.feed(data)
 
-    async def leave(self) -> None:
-        """Read no more. What reads the body is a pile of generators, which only ends by raising."""
-        with trio.move_on_after(0, shield=True):
-            while await anext(self._body, None) is not None:
-                pass
+    async def read_the_rest(self) -> None:
+        """Read to the end of the body, for nothing."""
+        while await anext(self._body, None) is not None:
+            pass
 
 
 class Client:
@@ -140,7 +139,9 @@ class Client:
             try:
                 yield reply
             finally:
-                await reply.leave()
+                # What reads a body is a pile of generators, which end only by raising.
+                with trio.move_on_after(0, shield=True):
+                    await reply.read_the_rest()
 
     async def stop(self, session_id: str, stream_id: str) -> Receipt:
         """Stop that stream of the session, and no other; answered when it has unwound."""

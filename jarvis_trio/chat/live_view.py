@@ -161,11 +161,10 @@ class LiveView:
         above = self._take(width)
         shown = self._editor.shown(width - len(PROMPT))
         below = [*self._waiting_rows(width), self._ink.typed(shown.text)]
-        room = max(0, height - 1 - len(below))
         rows = self._open_block(width)
         if rows:
             rows = [*rows, EMPTY]
-        live = [*rows[max(0, len(rows) - room) :], *below][-max(1, height - 1) :]
+        live = [*rows, *below][-max(1, height - 1) :]
         return self._screen.draw(above, live, len(PROMPT) + shown.column, width)
 
     def _open_block(self, width: int) -> list[Row]:

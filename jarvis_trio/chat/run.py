@@ -22,6 +22,9 @@ from jarvis_trio.chat.typist import Keyboard, Typist
 from jarvis_trio.chat.view import View
 from jarvis_trio.errors import ConfigError
 
+LAST_WORDS_SECONDS: Final = 1.0
+"""What a terminal that is stuck may take for what stays on it."""
+
 STDIN: Final = 0
 STDOUT: Final = 1
 STDERR: Final = 2
@@ -112,7 +115,8 @@ async def chat_at_terminal(start: Start) -> int:
                     await typist.run(Keyboard(terminal.read))
                     leaving.leave_by(signal.SIGHUP)
         finally:
-            await terminal.write_last(view.last() + PASTE_ENDS_WITH)
+            with trio.move_on_after(LAST_WORDS_SECONDS, shield=True):
+                await terminal.write(view.last() + PASTE_ENDS_WITH)
     return leaving.status or 0
 
 

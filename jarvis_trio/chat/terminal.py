@@ -13,7 +13,6 @@ import trio
 READ_BYTES: Final = 64 * 1024
 PASTE_BEGINS_WITH: Final = "\x1b[?2004h"
 PASTE_ENDS_WITH: Final = "\x1b[?2004l\x1b[?25h"
-LAST_WORDS_SECONDS: Final = 1.0
 
 _INPUT_FLAGS: Final = termios.ICRNL | termios.INLCR | termios.IGNCR | termios.IXON
 _LOCAL_FLAGS: Final = termios.ECHO | termios.ICANON | termios.ISIG | termios.IEXTEN
@@ -79,11 +78,6 @@ class Terminal:
         if text:
             data = text.encode("utf-8", "replace")
             await trio.to_thread.run_sync(self._write_all, data, abandon_on_cancel=True)
-
-    async def write_last(self, text: str) -> None:
-        """Write what stays, though we are cancelled, if the terminal takes it."""
-        with trio.move_on_after(LAST_WORDS_SECONDS, shield=True), contextlib.suppress(OSError):
-            await self.write(text)
 
     def _write_all(self, data: bytes) -> None:
         left = memoryview(data)

@@ -4,6 +4,7 @@ import re
 
 import pytest
 from rich.cells import cell_len
+from rich.console import RenderableType
 from rich.text import Text
 
 from jarvis_trio.chat.client import SessionEntry, SessionList
@@ -94,3 +95,15 @@ def test_the_list_of_sessions_marks_those_that_answer(ink: Ink) -> None:
     assert re.fullmatch(r"s-1 +First \[red\] +2026-01-02T03:04:05Z +● live", lines[1])
     assert lines[2] == "s-2"
     assert seen(ink.sessions(SessionList([]), 80)) == "there is none"
+
+
+def test_what_cannot_be_drawn_as_markdown_is_drawn_as_text() -> None:
+    class Failing(Ink):
+        """What it is when the library gives up on a text."""
+
+        def rows(self, shown: RenderableType, width: int) -> list[Row]:
+            if not isinstance(shown, Text):
+                raise ValueError("a text it cannot take")
+            return super().rows(shown, width)
+
+    assert seen(Failing().markdown("**so**", 40)) == "**so**"

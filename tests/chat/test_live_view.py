@@ -82,6 +82,17 @@ async def test_thoughts_stand_above_the_answer(autojump_clock: MockClock, chat: 
     assert await chat.lines() == ["Hm, well.", "So.", ">"]
 
 
+async def test_one_empty_row_stands_between_two_things(
+    autojump_clock: MockClock, chat: Chat
+) -> None:
+    await chat.view.prompt("one")
+    await chat.view.pieces([Text("A list:\n\n- an item")])
+    await chat.view.end()
+    await chat.view.prompt("two")
+    await chat.lines()
+    assert chat.paper.screen.text == "\n> one\n\nA list:\n\n • an item\n\n> two\n\n…\n\n>"
+
+
 async def test_a_remark_amid_an_answer_stands_above_what_is_not_finished(
     autojump_clock: MockClock, chat: Chat
 ) -> None:
