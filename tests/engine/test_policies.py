@@ -1,10 +1,13 @@
 """Policies: pure decisions, and words that are refused rather than misread."""
 
+from pathlib import Path
+
 import pytest
 
 from jarvis_trio.engine.policies import Decision, Policy, decide, parse_policy
 from jarvis_trio.errors import QueueFullError, RequestError, SessionBusyError
 
+ROOT = Path(__file__).parents[2]
 NAMES = "interrupt, rollback, enqueue, reject"
 
 
@@ -47,3 +50,40 @@ def test_case_4_with_reject_a_prompt_is_refused_where_it_would_have_to_wait() ->
     assert not busy.supersedes
     assert isinstance(busy.refusal, SessionBusyError)
     assert busy.refusal.should_retry is False
+
+
+MAX_WAITING = 2
+SITUATIONS = {
+    "nothing live": 0,
+    "an answer, or more": 1,
+    "`JARVIS_MAX_QUEUE` waiting": MAX_WAITING + 1,
+}
+
+
+def told(policy: Policy, active: int) -> str:
+    """Return what the documentation has to say of a decision."""
+    decision = decide(policy, active=active, max_waiting=MAX_WAITING)
+    refusal = decision.refusal
+    if refusal is not None:
+        return f"goes on | {refusal.status} `{refusal.code}` | unchanged"
+    if not active:
+        return "– | starts | it is kept"  # noqa: RUF001 - the documentation's dash
+    if decision.forgets:
+        kept = "what was interrupted goes, prompt and answer"
+        return f"`superseded` | starts when that has unwound | {kept}"
+    if decision.supersedes:
+        return "`superseded` | starts when that has unwound | what was interrupted stays, marked"
+    return "goes on | waits its turn | both are kept"
+
+
+def test_the_documentation_s_table_is_what_is_decided() -> None:
+    decided = []
+    for policy in Policy:
+        before = ""
+        for situation, active in SITUATIONS.items():
+            now = told(policy, active)
+            if now != before:  # more of the same is no situation of its own
+                decided.append(f"| `{policy}` | {situation} | {now} |")
+            before = now
+    shown = (ROOT / "docs" / "sessions.md").read_text("utf-8").partition("<!-- policies -->")[2]
+    assert shown.partition("\n\n")[0].strip().splitlines()[2:] == decided
