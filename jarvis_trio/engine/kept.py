@@ -51,6 +51,12 @@ class KeptAnswers:
         kept = self._answers.get(stream_id)
         return kept if kept is not None and owner in (None, kept.owner) else None
 
+    def drop(self, owner: str, session_id: str) -> None:
+        """Let go of a session's."""
+        for stream_id, kept in list(self._answers.items()):
+            if (kept.owner, kept.session_id) == (owner, session_id):
+                self._let_go(stream_id)
+
     def _let_go(self, stream_id: str) -> None:
         self._grace.stop(stream_id)
         self.held_bytes -= self._answers.pop(stream_id).size

@@ -202,6 +202,7 @@ class Sessions:
                 stream.cancel(Cause.STOPPED)
             await session.streams[0].released.wait()
         # No await since then: what comes now is a new conversation.
+        self.kept.drop(owner, session_id)
         await self.history.change(DeleteSession(owner, session_id))
 
     async def _live(self, session: Session, stream: LiveStream) -> None:

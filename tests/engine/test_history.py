@@ -330,3 +330,16 @@ async def test_a_prompt_that_comes_while_the_end_is_written_changes_nothing_of_i
         assert (await first.read()).endswith(b"<end stop>")
         await second.read()
         assert [state for _, _, state in told(engine)] == [State.COMPLETE] * 4
+
+
+async def test_of_a_deleted_conversation_no_answer_can_be_read_again(
+    autojump_clock: MockClock,
+) -> None:
+    async with Engine(lambda prompt: words("secret")).running() as engine:
+        clients = [engine.send("a", session, lives_on=True) for session in ("s", "t")]
+        for client in clients:
+            await client.read()
+            await client.stream.finished.wait()
+        await engine.sessions.delete("me", "s")
+        assert engine.sessions.kept.find("me", clients[0].stream.id) is None
+        assert engine.sessions.kept.find("me", clients[1].stream.id) is not None
