@@ -317,7 +317,7 @@ async def test_at_shutdown_who_came_back_gets_an_honest_end(autojump_clock: Mock
             got.append(await read_again(server, stream_id))
 
         async with serving(lambda _: stuck_in("decode")) as server, left(server) as stream_id:
-            nursery.start_soon(come_back, server, stream_id)
+            nursery.start_soon(come_back, server, stream_id)  # noqa: ASYNC111 - the server ends first
             await wait_all_tasks_blocked()
     ends = events(without_ids(got[0]))
     assert (ends[-2]["error"]["code"], ends[-1]) == ("server_shutdown", "[DONE]")
