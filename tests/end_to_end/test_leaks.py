@@ -21,6 +21,7 @@ from tests.end_to_end.processes import (
     fetch,
     running_server,
     running_sim,
+    settled,
     wait_until,
 )
 
@@ -265,7 +266,7 @@ def test_i6_five_thousand_endings_leave_nothing(
     ):
         storm = Storm(server, sim)
         (worker,) = [child for child in server.children() if "spawn_main" in _command(child)]
-        before = what_is_there(server)
+        before = settled(lambda: what_is_there(server))
         sizes = []
         for count, at_once in ((WARM_UP, AT_ONCE_IN_WARM_UP), (ENDINGS, AT_ONCE)):
             trio.run(play, storm, mixed(count, seed=count), at_once)
