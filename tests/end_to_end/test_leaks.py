@@ -25,7 +25,9 @@ from tests.end_to_end.processes import (
     wait_until,
 )
 
-WARM_UP = 1000
+WARM_UP = 2500
+"""Until then the database's pages fill the caches that SQLite has for them."""
+
 ENDINGS = 5000
 AT_ONCE = 40
 AT_ONCE_IN_WARM_UP = 120
