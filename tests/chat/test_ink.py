@@ -103,7 +103,7 @@ def test_what_cannot_be_drawn_as_markdown_is_drawn_as_text() -> None:
 
         def rows(self, shown: RenderableType, width: int) -> list[Row]:
             if not isinstance(shown, Text):
-                raise ValueError("a text it cannot take")
+                raise TypeError("a text it cannot take")
             return super().rows(shown, width)
 
     assert seen(Failing().markdown("**so**", 40)) == "**so**"
