@@ -12,14 +12,16 @@ import trio
 
 from jarvis_trio.config import (
     FIELDS,
+    KEPT_LIMIT_BYTES,
     PREFIX,
     REPLAY_LIMIT_BYTES,
+    RESUME_LIMIT_BYTES,
     WITHOUT_EFFECT_YET,
     Settings,
 )
 from jarvis_trio.engine.admission import Admission
 from jarvis_trio.engine.event_bus import EventBus
-from jarvis_trio.engine.policies import AVAILABLE, Policy
+from jarvis_trio.engine.history import History
 from jarvis_trio.engine.report import make_report
 from jarvis_trio.engine.run import StreamLimits
 from jarvis_trio.engine.sessions import Sessions
@@ -33,6 +35,8 @@ from jarvis_trio.providers.base import Provider
 from jarvis_trio.providers.ollama import OllamaProvider
 from jarvis_trio.providers.openai_compatible import OpenAICompatibleProvider
 from jarvis_trio.providers.simulated import SimulatedProvider, parse_simulated
+from jarvis_trio.store.base import Store
+from jarvis_trio.store.memory import MemoryStore
 from jarvis_trio.web.app import Caretakers, JarvisApp, build_web
 from jarvis_trio.web.auth import Keys
 from jarvis_trio.web.drain import Drain
@@ -46,6 +50,9 @@ AUTO_TIMEOUT_SECONDS = 0.5
 
 Service = Callable[[], Awaitable[None]]
 """What runs beside the sessions until they are closed."""
+
+KEEP_SECONDS = 2.0
+"""How long a server that ends tries to write what is not in the store yet."""
 
 SPARE_DESCRIPTORS = 256
 """For listeners, logs, probes, and clients that have not asked yet."""
@@ -64,11 +71,6 @@ def build_app(
     Under the hypercorn CLI nobody else tells it of a shutdown: then it watches for the signs.
     Errors: ConfigError for settings that cannot work together or are not available yet.
     """
-    if Policy(settings.session_policy) not in AVAILABLE:
-        raise ConfigError(
-            f"JARVIS_SESSION_POLICY={settings.session_policy} is not available in this version; "
-            f"use one of: {', '.join(sorted(AVAILABLE))}"
-        )
     to_stderr = configure_logs(settings.log_level, settings.log_format, settings.log_file)
     make_room_for(settings.max_streams)
     ignore_until_then()
@@ -76,21 +78,23 @@ def build_app(
     return assemble(
         settings,
         provider,
+        build_store(settings),
         EventBus(),
         is_under_hypercorn_cli=is_under_hypercorn_cli,
         to_stderr=to_stderr,
     )
 
 
-def assemble(
+def assemble(  # noqa: PLR0913 - parts, that tests replace one by one
     settings: Settings,
     provider: Provider,
+    store: Store,
     bus: EventBus,
     *,
     is_under_hypercorn_cli: bool = False,
     to_stderr: Callable[[str], None] | None = None,
 ) -> JarvisApp:
-    """Return the application over a provider and an event bus that are already there.
+    """Return the application over a provider, a store and an event bus that are already there.
 
     With ``to_stderr``, which must not wait, SIGUSR1 is the application's: it reports there.
     """
@@ -103,13 +107,19 @@ def assemble(
         replay_limit_bytes=REPLAY_LIMIT_BYTES,
         upstream_retries=settings.upstream_retries,
         session_queue=settings.max_queue,
+        history_tokens=settings.history_tokens,
+        resume_grace_seconds=settings.resume_grace_s,
+        resume_limit_bytes=RESUME_LIMIT_BYTES,
+        kept_limit_bytes=KEPT_LIMIT_BYTES,
     )
     admission = Admission(settings.max_streams, settings.upstream_concurrency, settings.max_queue)
     metrics = Metrics()
-    sessions = Sessions(provider, limits, admission, bus, metrics)
+    history = History(store, metrics, waits_for_others=not isinstance(store, MemoryStore))
+    sessions = Sessions(provider, history, limits, admission=admission, bus=bus, metrics=metrics)
     metrics.watch(
         live=lambda: len(sessions.streams),
         queued=lambda: admission.turns.waiting,
+        unwritten=lambda: history.waiting,
         window=lambda: sessions.window.seconds,
     )
     stall_watch = StallWatch(settings.write_stall_timeout_s)
@@ -117,7 +127,7 @@ def assemble(
     keepalive = Keepalive(settings.keepalive_s, PING)
     app = build_web(settings, sessions, Caretakers(stall_watch, keepalive, drain), metrics)
     services: dict[str, Service] = {"stall watch": stall_watch.run, "drain": drain.run}
-    services |= {"provider": provider.run, "keepalive": keepalive.run}
+    services |= {"provider": provider.run, "keepalive": keepalive.run, "history": history.run}
     services["window"] = sessions.window.run
     services |= _services_to_see_inside(sessions, metrics, to_stderr)
     if is_under_hypercorn_cli:
@@ -175,6 +185,8 @@ async def run_services(
         await nursery.start(sessions.run, name="sessions")
         task_status.started()
         await sessions.closed.wait()
+        with trio.move_on_after(KEEP_SECONDS):
+            await sessions.history.drain()
         nursery.cancel_scope.cancel(reason="the server is shut down")
 
 
@@ -230,6 +242,15 @@ def build_provider(settings: Settings, environ: Mapping[str, str]) -> Provider:
         f"JARVIS_UPSTREAM={kind if not rest else kind + ':…'} cannot be used; write auto, "
         "simulated:, ollama:http://127.0.0.1:11434 or openai:http://127.0.0.1:8080/v1"
     )
+
+
+def build_store(settings: Settings) -> Store:
+    """Return the store that ``JARVIS_DATABASE`` names. *Errors:* ConfigError."""
+    if settings.database.partition(":")[0] == "memory":
+        return MemoryStore()
+    from jarvis_trio.store.sql import SQLStore  # noqa: PLC0415 - slower to import than to use
+
+    return SQLStore(settings.database)
 
 
 def ollama_url(ollama_host: str) -> str:

@@ -31,6 +31,12 @@ WRITE_SLICE_BYTES = 16 * 1024
 REPLAY_LIMIT_BYTES = 256 * 1024
 """Frames that one stream holds for its readers; past it the upstream is back-pressured."""
 
+RESUME_LIMIT_BYTES = 1024 * 1024
+"""The same for a stream that lives on: some minutes' text, for a page that is loaded anew."""
+
+KEPT_LIMIT_BYTES = 64 * 1024 * 1024
+"""Frames of ended streams that are held for clients that come back, in total."""
+
 LINGER_SECONDS = 10.0
 """How long a client that is refused may go on sending, so that it gets to read why."""
 
@@ -70,6 +76,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     session_policy: Literal["interrupt", "rollback", "enqueue", "reject"] = "interrupt"
     resume_grace_s: Seconds = 30
     database: str = "sqlite:///var/jarvis.db"
+    history_tokens: Count = 4000
     log_format: Literal["logfmt", "json"] = "logfmt"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_file: str | None = None
@@ -77,11 +84,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     cors_origins: tuple[str, ...] = ()
 
 
-WITHOUT_EFFECT_YET = (
-    "resume_grace_s",
-    "database",
-    "cors_origins",
-)
+WITHOUT_EFFECT_YET = ("cors_origins",)
 """Settings whose feature comes in a later version; setting one is told in the log."""
 
 FIELDS = {f.name: f for f in msgspec.structs.fields(Settings)}

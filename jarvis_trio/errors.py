@@ -13,6 +13,7 @@
     │  │  └─ ModelNotFoundError  404
     │  ├─ MethodNotAllowedError  405
     │  ├─ RequestTimeoutError    408
+    │  ├─ StreamGoneError        410
     │  ├─ BodyTooLargeError      413
     │  └─ MediaTypeError         415
     ├─ StreamEndedError          409  the answer was ended on purpose; must not be retried
@@ -151,6 +152,14 @@ class RequestTimeoutError(RequestError):
 
     status = 408
     code = "request_timeout"
+
+
+class StreamGoneError(RequestError):
+    """What is wanted of this answer was here, and is no longer held."""
+
+    status = 410
+    code = "stream_gone"
+    type = "not_found_error"
 
 
 class BodyTooLargeError(RequestError):

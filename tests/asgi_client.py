@@ -156,6 +156,7 @@ class Client:
         A client that does not ``finish`` never ends its body; one that ``reads`` 0 messages stalls
         before the response's head, one that reads 3 after its head and two pieces.
         """
+        path, _, query = path.partition("?")
         scope = {
             "type": "http",
             "asgi": {"spec_version": "2.1", "version": "3.0"},
@@ -164,7 +165,7 @@ class Client:
             "scheme": "http",
             "path": path,
             "raw_path": path.encode(),
-            "query_string": b"",
+            "query_string": query.encode(),
             "root_path": "",
             "headers": [
                 (name.lower().encode(), value.encode("latin-1"))

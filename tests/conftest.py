@@ -1,9 +1,16 @@
 """What every test gets."""
 
+import gc
 from collections.abc import Iterator
 
 import pytest
 import structlog
+
+
+def pytest_collection_finish() -> None:
+    """Let collections look at what the tests make, and not at all that was imported for them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """A provider that does what a test's script says, and remembers what was done to it."""
 
+import re
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
@@ -50,7 +51,7 @@ def ask(prompt: str, **settings: object) -> ChatRequest:
 
 
 class ScriptedProvider:
-    """Plays ``script(prompt)`` for each request; ``history`` tells open, accepted, closed."""
+    """Plays ``script(prompt)`` for each of ``requests``; ``history`` tells what became of it."""
 
     name = "scripted"
 
@@ -58,12 +59,15 @@ class ScriptedProvider:
         self.default_model: str | None = "scripted-model"
         self.script = script
         self.history: list[tuple[str, str]] = []
+        self.requests: list[ChatRequest] = []
         self.open = 0
         self.max_open = 0
         self.busy_until: trio.Event | None = None
 
     def chat(self, request: ChatRequest) -> "ScriptedAnswer":
-        prompt = request.messages[-1].text
+        self.requests.append(request)
+        # What came before the prompt and had no answer stands in one message with it.
+        prompt = request.messages[-1].text.rpartition("\n\n")[2]
         return ScriptedAnswer(self, prompt, self.script(prompt))
 
     async def run(self) -> None:
@@ -185,7 +189,7 @@ class ScriptedAnswer:
 
 
 class PlainEncoder:
-    """Frames that a test can read: ``<open>``, the text itself, ``<end …>``."""
+    """Frames that a test can read: ``<open>``, the text itself, ``<end …>``; each is one event."""
 
     def __init__(self, stream_id: str) -> None:
         self.stream_id = stream_id
@@ -201,3 +205,6 @@ class PlainEncoder:
 
     def error(self, error: JarvisError) -> bytes:
         return f"<error {error.code}>".encode()
+
+    def split(self, frames: bytes) -> list[bytes]:
+        return re.findall(rb"<[^>]*>|\[[^]]*\]", frames)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import structlog
 
-from jarvis_trio.assembly import build_app, build_provider, introduce, ollama_url
+from jarvis_trio.assembly import build_provider, introduce, ollama_url
 from jarvis_trio.config import Settings
 from jarvis_trio.errors import ConfigError, UpstreamError
 from jarvis_trio.events import Model
@@ -121,11 +121,6 @@ def test_ollama_host_is_read_as_ollama_reads_it(given: str, url: str) -> None:
     assert ollama_url(given) == url
 
 
-def test_a_policy_of_a_later_version_is_refused() -> None:
-    with pytest.raises(ConfigError, match="use one of: enqueue, interrupt, reject"):
-        build_app(Settings(session_policy="rollback"), {})
-
-
 class Models(ScriptedProvider):
     """A provider that lists these models, or fails to."""
 
@@ -167,7 +162,6 @@ async def test_the_log_tells_of_the_default_key_and_of_settings_without_effect(
     told = [(entry["event"], entry.get("setting")) for entry in logged.entries]
     assert told == [
         ("default_key", None),
-        ("setting_without_effect", "JARVIS_DATABASE"),
         ("setting_without_effect", "JARVIS_CORS_ORIGINS"),
         ("server_ready", None),
     ]

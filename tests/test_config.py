@@ -40,6 +40,7 @@ DEFAULTS = {
     "session_policy": "interrupt",
     "resume_grace_s": 30,
     "database": "sqlite:///var/jarvis.db",
+    "history_tokens": 4000,
     "log_format": "logfmt",
     "log_level": "info",
     "log_file": None,

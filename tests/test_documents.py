@@ -30,7 +30,7 @@ def test_the_architecture_names_every_cause() -> None:
 
 def test_the_readme_has_every_route() -> None:
     source = (ROOT / "jarvis_trio" / "web" / "app.py").read_text("utf-8")
-    routes = re.findall(r'\("(/[^"]*)", "(GET|POST)"', source)
+    routes = re.findall(r'\("(/[^"]*)", "(GET|POST|PATCH|DELETE)"', source)
     assert len(routes) > 5
     for path, method in routes:
         if path != "/":

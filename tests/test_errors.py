@@ -114,7 +114,7 @@ def test_other_errors_summarise_as_their_message() -> None:
 
 
 def test_a_code_given_to_one_request_error_is_its_own_only() -> None:
-    assert RequestError("x", code="policy_not_available").code == "policy_not_available"
+    assert RequestError("x", code="stream_unusable").code == "stream_unusable"
     assert RequestError("x").code == "invalid_request"
 
 

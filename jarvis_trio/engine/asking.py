@@ -10,6 +10,7 @@ import trio
 
 from jarvis_trio.engine.stream import LiveStream
 from jarvis_trio.errors import UpstreamDownError
+from jarvis_trio.events import ChatRequest
 from jarvis_trio.providers.base import Answer, Provider
 
 RETRY_DELAY_SECONDS = 0.25
@@ -21,9 +22,13 @@ that can still be a status: after a second the headers are committed."""
 
 
 async def ask(
-    stream: LiveStream, provider: Provider, retries: int, connection: AsyncExitStack
+    stream: LiveStream,
+    request: ChatRequest,
+    provider: Provider,
+    retries: int,
+    connection: AsyncExitStack,
 ) -> Answer:
-    """Return the answer that the upstream has accepted to give.
+    """Return the answer that the upstream has accepted to give to ``stream``'s ``request``.
 
     *Resources:* what was opened for it belongs to ``connection``; failed attempts leave nothing
     there. *Errors:* the provider's, of the last attempt.
@@ -31,7 +36,7 @@ async def ask(
     delay = RETRY_DELAY_SECONDS
     for attempt in range(1, retries + 1):
         try:
-            return await connection.enter_async_context(provider.chat(stream.prompt.request))
+            return await connection.enter_async_context(provider.chat(request))
         except UpstreamDownError as error:
             wait = max(delay, error.retry_after or 0)
             if wait > LONGEST_DELAY_SECONDS:
@@ -39,4 +44,4 @@ async def ask(
             stream.log.warning("upstream_retry", attempt=attempt, error=error.summary)
         await trio.sleep(wait)
         delay = min(2 * delay, LONGEST_DELAY_SECONDS)
-    return await connection.enter_async_context(provider.chat(stream.prompt.request))
+    return await connection.enter_async_context(provider.chat(request))

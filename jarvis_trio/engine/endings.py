@@ -46,11 +46,14 @@ class Endings:
             if self._by_session[key] is oldest:
                 del self._by_session[key]
 
-    def of_stream(self, owner: str, stream_id: str) -> Ending | None:
-        """Return how a stream of ``owner``'s ended."""
+    def of_stream(self, owner: str | None, stream_id: str) -> Ending | None:
+        """Return how a stream ended; ``owner`` None looks among all of them."""
         ending = self._by_stream.get(stream_id)
-        return ending if ending is not None and ending.owner == owner else None
+        return ending if ending is not None and owner in (None, ending.owner) else None
 
-    def of_session(self, owner: str, session_id: str) -> Ending | None:
-        """Return how the last stream of a session ended."""
-        return self._by_session.get((owner, session_id))
+    def of_session(self, owner: str | None, session_id: str) -> Ending | None:
+        """Return how the last stream of a session ended; ``owner`` None likewise."""
+        if owner is not None:
+            return self._by_session.get((owner, session_id))
+        found = [end for (_, name), end in self._by_session.items() if name == session_id]
+        return found[-1] if found else None

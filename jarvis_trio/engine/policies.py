@@ -1,7 +1,6 @@
 """What happens to a session's prompts when its user types again. Pure decisions, no effects.
 
-Above: :mod:`sessions` carries the decision out. ``rollback`` is known and refused with a sentence,
-so that no client that asks for it is answered by another policy.
+Above: :mod:`sessions` carries the decision out.
 """
 
 from enum import StrEnum
@@ -22,36 +21,28 @@ class Policy(StrEnum):
     REJECT = "reject"
 
 
-AVAILABLE = frozenset({Policy.INTERRUPT, Policy.ENQUEUE, Policy.REJECT})
-
-
 class Decision(Struct, frozen=True):
     """What to do with a new prompt, and with those that it meets."""
 
     supersedes: bool = False
     """The live answer and all that wait end with ``superseded``, and the prompt is next."""
 
+    forgets: bool = False
+    """What it supersedes leaves nothing in the history, neither the prompt nor its answer."""
+
     refusal: JarvisError | None = None
     """The prompt is not taken, and nothing changes."""
 
 
 def parse_policy(text: str) -> Policy:
-    """Read a policy's name. *Errors:* RequestError for one that is unknown or not yet there."""
+    """Read a policy's name. *Errors:* RequestError for one that is unknown."""
     try:
-        policy = Policy(text.strip().lower())
+        return Policy(text.strip().lower())
     except ValueError:
-        names = ", ".join(sorted(AVAILABLE))
         raise RequestError(
-            f"{text!r} is not a session policy; use one of: {names}", param="X-Session-Policy"
-        ) from None
-    if policy not in AVAILABLE:
-        names = ", ".join(sorted(AVAILABLE))
-        raise RequestError(
-            f"the session policy {policy} is not available in this version; use one of: {names}",
-            code="policy_not_available",
+            f"{text!r} is not a session policy; use one of: {', '.join(Policy)}",
             param="X-Session-Policy",
-        )
-    return policy
+        ) from None
 
 
 def decide(policy: Policy, *, active: int, max_waiting: int) -> Decision:
@@ -60,12 +51,15 @@ def decide(policy: Policy, *, active: int, max_waiting: int) -> Decision:
     The first of them is live, or about to be, and the others wait; one that only unwinds is none.
 
     1. ``interrupt``: the newest prompt wins. What lives is cancelled; what waits never starts.
-    2. ``enqueue``: what there is goes on, and the prompt waits behind it, if there is room.
-    3. ``reject``: what there is goes on, and the prompt is refused.
+    2. ``rollback``: the same, and what is cancelled never was.
+    3. ``enqueue``: what there is goes on, and the prompt waits behind it, if there is room.
+    4. ``reject``: what there is goes on, and the prompt is refused.
     """
     match policy:
         case Policy.INTERRUPT:
             return Decision(supersedes=True)
+        case Policy.ROLLBACK:
+            return Decision(supersedes=True, forgets=True)
         case Policy.ENQUEUE if active > max_waiting:
             return Decision(
                 refusal=QueueFullError(

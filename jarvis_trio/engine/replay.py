@@ -5,26 +5,43 @@ are bytes made once and shared; nothing here knows what is in them.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 import trio
 
+from jarvis_trio.errors import RequestError, StreamGoneError
 from jarvis_trio.events import Cause
+
+PIECE_BYTES: Final = 16 * 1024
+"""What frames are joined to for a reader that begins far behind: it finds its place among few."""
+
+Split = Callable[[bytes], list[bytes]]
+"""Tells which events frames are made of: the format's affair."""
 
 
 class ReplayBuffer:
     """A bounded run of frames, with readers that each keep their own place.
 
-    Frames stay until the buffer is over ``limit_bytes`` and every reader is past them. A reader
-    that lags by more than the limit holds the writer back (:meth:`wait_for_room`); without a
-    reader the oldest frames go. ``on_abandoned`` is called, once, when the last reader leaves
-    before the end.
+    Frames stay until more than ``keep_bytes`` are held and every reader is past them. A reader
+    that lags by more than ``limit_bytes`` holds the writer back (:meth:`wait_for_room`); without a
+    reader the oldest frames go. ``on_abandoned`` is called when the last reader leaves before the
+    end. Events are counted only where somebody asks, or where they are lost.
     """
 
-    def __init__(self, limit_bytes: int, on_abandoned: Callable[[Cause], None]) -> None:
+    def __init__(
+        self,
+        limit_bytes: int,
+        on_abandoned: Callable[[Cause], None],
+        split: Split,
+        keep_bytes: int | None = None,
+    ) -> None:
         self.closed = False
         self.appended_bytes = 0
         self._limit_bytes = limit_bytes
+        self._keep_bytes = keep_bytes or limit_bytes
         self._on_abandoned = on_abandoned
+        self._split = split
+        self._lost_events = 0
         self._frames: list[bytes] = []
         self._start_bytes = 0  # where the first frame that is still held begins
         self._readers: list[Reader] = []
@@ -49,6 +66,11 @@ class ReplayBuffer:
             self._room.unpark_all()
 
     @property
+    def held_bytes(self) -> int:
+        """How much can be read again."""
+        return self.appended_bytes - self._start_bytes
+
+    @property
     def has_room(self) -> bool:
         """No reader lags by more than the limit."""
         if self.closed or self.appended_bytes - self._start_bytes <= self._limit_bytes:
@@ -61,11 +83,52 @@ class ReplayBuffer:
             self._room = self._room or trio.lowlevel.ParkingLot()
             await self._room.park()
 
-    def attach(self) -> "Reader":
-        """Open a reader at the oldest frame held. *Resources:* the caller must ``leave()`` it."""
-        reader = Reader(self, self._start_bytes)
+    def attach(self, after: int | None = None) -> "Reader":
+        """Open a reader behind event ``after``, or at the oldest frame held.
+
+        Resources: the caller must ``leave()`` it. Errors: those of :meth:`place_after`.
+        """
+        reader = Reader(self, self._start_bytes if after is None else self.place_after(after))
         self._readers.append(reader)
         return reader
+
+    def place_after(self, count: int) -> int:
+        """Return the byte behind the first ``count`` events of all.
+
+        Errors: StreamGoneError when what follows them is no longer held; RequestError when there
+        are not as many yet.
+        """
+        if count < self._lost_events:
+            raise StreamGoneError(
+                f"the first {self._lost_events} events of this answer are no longer held; "
+                f"after={self._lost_events} reads what follows them"
+            )
+        self.compact()
+        left, place = count - self._lost_events, self._start_bytes
+        for frame in self._frames:
+            if not left:
+                break
+            events = self._split(frame)
+            place += sum(map(len, events[:left]))
+            left -= min(left, len(events))
+        if left:
+            raise RequestError(f"this answer has only {count - left} events so far", param="after")
+        return place
+
+    def compact(self) -> None:
+        """Join small neighbours."""
+        pieces: list[bytes] = []
+        run: list[bytes] = []
+        size = 0
+        for frame in self._frames:
+            if run and size + len(frame) > PIECE_BYTES:
+                pieces.append(b"".join(run))
+                run, size = [], 0
+            run.append(frame)
+            size += len(frame)
+        if run:
+            pieces.append(b"".join(run))
+        self._frames = pieces
 
     async def receive(self, reader: "Reader", max_bytes: int) -> bytes:
         """Wait for what ``reader`` has not had: at most ``max_bytes``; ``b""`` at the end."""
@@ -102,7 +165,7 @@ class ReplayBuffer:
         return self.appended_bytes - min(reader.position for reader in self._readers)
 
     def _trim(self) -> None:
-        if self.appended_bytes - self._start_bytes <= self._limit_bytes:
+        if self.appended_bytes - self._start_bytes <= self._keep_bytes:
             return
         needed_from = min((reader.position for reader in self._readers), default=None)
         dropped = 0
@@ -112,7 +175,8 @@ class ReplayBuffer:
                 break
             dropped += 1
             self._start_bytes = end
-            if self.appended_bytes - end <= self._limit_bytes:
+            self._lost_events += len(self._split(frame))
+            if self.held_bytes <= self._keep_bytes:
                 break
         del self._frames[:dropped]
 

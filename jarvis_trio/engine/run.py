@@ -19,6 +19,7 @@ from jarvis_trio.engine.event_bus import TOLD_ON_THE_WAY, EventBus, EventName, S
 from jarvis_trio.engine.framing import Framer
 from jarvis_trio.engine.idle_timeout import IdleTimeout
 from jarvis_trio.engine.pace import Pace, is_end
+from jarvis_trio.engine.recorder import Recorder
 from jarvis_trio.engine.stream import LiveStream
 from jarvis_trio.engine.window import Window
 from jarvis_trio.errors import JarvisError, UpstreamEOFError, UpstreamTimeoutError
@@ -37,16 +38,26 @@ class StreamLimits(Struct, frozen=True):
     replay_limit_bytes: int
     upstream_retries: int
     session_queue: int
+    history_tokens: int
+    resume_grace_seconds: float
+    resume_limit_bytes: int
+    kept_limit_bytes: int
 
 
 class StreamRunner:
     """Runs streams, each in the task that asks for it; what they have in common is here."""
 
     def __init__(
-        self, provider: Provider, limits: StreamLimits, window: Window, bus: EventBus
+        self,
+        provider: Provider,
+        limits: StreamLimits,
+        window: Window,
+        bus: EventBus,
+        recorder: Recorder,
     ) -> None:
         self.idle_timeout = IdleTimeout()
         self._provider = provider
+        self._recorder = recorder
         self._limits = limits
         self._window = window
         self._bus = bus
@@ -96,6 +107,8 @@ class StreamRunner:
         if stream.answer.finish_reason is None:
             # A provider that ends without an end marker breaks its promise; ours holds.
             stream.fail(UpstreamEOFError(f"{self._provider.name} sent no end marker"))
+        stream.complete()
+        await self._recorder.keep(stream)
         stream.conclude()
 
     async def _read(self, stream: LiveStream, framer: Framer, limit: trio.CancelScope) -> None:
@@ -106,8 +119,9 @@ class StreamRunner:
         try:
             with limit:
                 async with AsyncExitStack() as connection:
+                    request = await self._recorder.begin(stream)
                     retries = self._limits.upstream_retries
-                    answer = await ask(stream, self._provider, retries, connection)
+                    answer = await ask(stream, request, self._provider, retries, connection)
                     stream.accept()
                     await self._frame_all(stream, answer, framer, limit)
                     stream.reach(Phase.FLUSH)

@@ -9,19 +9,26 @@ a session changes only in sync code.
 import trio
 
 from jarvis_trio.engine.admission import Admission
+from jarvis_trio.engine.directory import Directory
 from jarvis_trio.engine.endings import Endings
 from jarvis_trio.engine.event_bus import EventBus, EventName
-from jarvis_trio.engine.policies import Policy, decide
+from jarvis_trio.engine.grace import Grace
+from jarvis_trio.engine.history import History
+from jarvis_trio.engine.kept import KeptAnswers
+from jarvis_trio.engine.policies import Decision, Policy, decide
+from jarvis_trio.engine.prompt import Prompt
+from jarvis_trio.engine.recorder import Recorder
 from jarvis_trio.engine.run import StreamLimits, StreamRunner, event_of
 from jarvis_trio.engine.session import Session
 from jarvis_trio.engine.stopping import Stop
-from jarvis_trio.engine.stream import FAILURES, LiveStream, Prompt, superseded_by
+from jarvis_trio.engine.stream import FAILURES, LiveStream, superseded_by
 from jarvis_trio.engine.window import Window
 from jarvis_trio.errors import JarvisError, ServerShutdownError
 from jarvis_trio.events import Cause, Phase
 from jarvis_trio.observe.metrics import Metrics
 from jarvis_trio.observe.task_tree import in_one_line
 from jarvis_trio.providers.base import Provider
+from jarvis_trio.store.base import DeleteSession
 
 PIECES_OF_PATIENCE = 8
 """A loop that was held up meanwhile has not given a cleanup its time: that costs one piece."""
@@ -34,25 +41,32 @@ class Sessions:
     HTTP, formats or keys: ``owner`` is an opaque word, and a session belongs to its owner.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - parts, named by the assembly alone
         self,
         provider: Provider,
+        history: History,
         limits: StreamLimits,
+        *,
         admission: Admission,
         bus: EventBus,
         metrics: Metrics,
     ) -> None:
         self.provider = provider
+        self.history = history
         self.bus = bus
-        self.streams: set[LiveStream] = set()
+        self.directory = Directory()
+        self.streams = self.directory.streams
         self.is_draining = False
         self.endings = Endings()
+        self.grace = Grace(limits.resume_grace_seconds, limits.resume_limit_bytes)
+        self.kept = KeptAnswers(limits.kept_limit_bytes, self.grace)
         self.window = Window(limits.flush_window_seconds)
         self._limits = limits
-        self._runner = StreamRunner(provider, limits, self.window, bus)
+        self._recorder = Recorder(history, limits.history_tokens)
+        self._runner = StreamRunner(provider, limits, self.window, bus, self._recorder)
         self._metrics = metrics
         self._admission = admission
-        self._sessions: dict[tuple[str, str], Session] = {}
+        self._sessions = self.directory.sessions
         self._nursery: trio.Nursery | None = None
         self._silence: JarvisError | None = None
         self._silent_at = self._heard_at = float("-inf")
@@ -64,6 +78,7 @@ class Sessions:
         try:
             async with trio.open_nursery() as timeouts:
                 timeouts.start_soon(self._runner.idle_timeout.run, name="idle timeout")
+                timeouts.start_soon(self.grace.run, name="grace")
                 async with trio.open_nursery() as nursery:
                     self._nursery = nursery
                     task_status.started()
@@ -131,12 +146,14 @@ class Sessions:
             raise ServerShutdownError("the server is shutting down", retry_after=1.0)
         key = (prompt.owner, prompt.session_id)
         session = self._sessions.get(key) or Session(*key)
-        is_superseding = self._judge(prompt, policy, session)
-        stream = LiveStream(prompt, self._limits.replay_limit_bytes, self._start_watching)
+        decision = self._judge(prompt, policy, session)
+        grace = self.grace if prompt.lives_on else None
+        stream = LiveStream(prompt, self._limits.replay_limit_bytes, self._start_watching, grace)
         if not session.streams:  # nothing that can raise comes after this
             self._admission.take()
             self._sessions[key] = session
-        for other in session.streams if is_superseding else ():
+        for other in session.streams if decision.supersedes else ():
+            other.is_rolled_back |= decision.forgets and other.cause is None
             other.cancel(Cause.SUPERSEDED, superseded_by(stream))
         if ahead := len(session.active):
             stream.log.info("stream_queued", ahead=ahead)
@@ -145,8 +162,8 @@ class Sessions:
         self._nursery.start_soon(self._live, session, stream, name=f"stream {stream.id}")
         return stream
 
-    def _judge(self, prompt: Prompt, policy: Policy, session: Session) -> bool:
-        """Say whether a prompt supersedes what its session has. *Errors:* those of a refusal."""
+    def _judge(self, prompt: Prompt, policy: Policy, session: Session) -> Decision:
+        """Decide what a prompt does to what its session has. *Errors:* those of a refusal."""
         active = session.active
         decision = decide(policy, active=len(active), max_waiting=self._limits.session_queue)
         if decision.refusal is not None:
@@ -159,7 +176,7 @@ class Sessions:
                     raise superseded_by(other)
         else:  # the place is the session's, but it is one stream more
             self._admission.check_room(len(self.streams))
-        return decision.supersedes
+        return decision
 
     def stop(self, stream: LiveStream) -> Stop:
         """End ``stream`` with ``stopped``, and return what will tell how that went. Sync.
@@ -170,27 +187,22 @@ class Sessions:
             if self._nursery is None:
                 raise ServerShutdownError("the server is shutting down", retry_after=1.0)
             stream.stop = Stop(stream, self.provider, self.streams)
-            if stream.cause is None:
+            if stream.phase is not Phase.ENDED:  # what has failed may wait for its readers yet
                 stream.cancel(Cause.STOPPED)
             self._nursery.start_soon(stream.stop.run, name=f"stop {stream.id}")
         return stream.stop
 
-    def current(
-        self, owner: str, session_id: str, stream_id: str | None = None
-    ) -> LiveStream | None:
-        """Return the stream that a session answers with, or else that of it which is named."""
-        session = self._sessions.get((owner, session_id))
-        if session is None:
-            return None
-        named = [stream for stream in session.streams if stream.id == stream_id]
-        return [*named, *session.active, *session.streams][0]
+    async def delete(self, owner: str, session_id: str) -> None:
+        """Delete a conversation; what is live in it, or waits, is stopped and waited for first.
 
-    def find(self, owner: str, stream_id: str) -> LiveStream | None:
-        """Return a live stream of ``owner``'s by its id."""
-        for stream in self.streams:
-            if stream.id == stream_id and stream.prompt.owner == owner:
-                return stream
-        return None
+        *Errors:* StoreUnavailableError.
+        """
+        while (session := self._sessions.get((owner, session_id))) is not None:
+            for stream in session.active:
+                stream.cancel(Cause.STOPPED)
+            await session.streams[0].released.wait()
+        # No await since then: what comes now is a new conversation.
+        await self.history.change(DeleteSession(owner, session_id))
 
     async def _live(self, session: Session, stream: LiveStream) -> None:
         """Hold one stream from its place in the line until everything of it is gone."""
@@ -231,6 +243,7 @@ class Sessions:
         if cancelled.task is not None:
             cancelled.log.error("cancel_overdue", tasks=in_one_line(cancelled.task))
         cancelled.conclude()
+        self._recorder.end(cancelled)
         self._release(cancelled)
 
     def _finish(self, stream: LiveStream) -> None:
@@ -238,6 +251,7 @@ class Sessions:
         if stream.phase is not Phase.ENDED and stream.cause is None:
             stream.cancel(Cause.SHUTDOWN)  # the service itself was cancelled
         stream.conclude()
+        self._recorder.end(stream)
         if stream.quarantined:
             self._admission.give_back()
         self.streams.discard(stream)
@@ -247,6 +261,8 @@ class Sessions:
             self._silence, self._silent_at = stream.error, trio.current_time()
         self._tell_end(stream)
         self.endings.add(stream)
+        if stream.prompt.lives_on and not stream.was_abandoned:
+            self.kept.add(stream)
         stream.finished.set()
         self._release(stream)
 

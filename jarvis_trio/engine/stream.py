@@ -4,17 +4,19 @@ Nothing here awaits. :mod:`run` is the tree of tasks that makes the answer; :mod
 decides when it may start. Down the tree goes work; up go only ``cancel(cause)`` and ``finished``.
 """
 
-import secrets
-import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from enum import Enum, auto
+from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 import trio
-from msgspec import Struct
 
+from jarvis_trio.engine.grace import Grace
 from jarvis_trio.engine.growing_answer import GrowingAnswer
+from jarvis_trio.engine.prompt import Prompt
 from jarvis_trio.engine.replay import Reader, ReplayBuffer
+from jarvis_trio.engine.stream_ids import new_stream_id
 from jarvis_trio.errors import (
     JarvisError,
     ServerShutdownError,
@@ -23,67 +25,25 @@ from jarvis_trio.errors import (
     UpstreamEOFError,
     UpstreamTimeoutError,
 )
-from jarvis_trio.events import (
-    Cause,
-    ChatRequest,
-    FinishReason,
-    Phase,
-    Reasoning,
-    Text,
-    ToolCall,
-    Usage,
-)
+from jarvis_trio.events import Cause, Phase
 
 if TYPE_CHECKING:
     from jarvis_trio.engine.stopping import Stop
 
-CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 SHUTDOWN_RETRY_AFTER_SECONDS = 5.0
 
 log = structlog.get_logger("jarvis_trio")
 
 FAILURES = frozenset({Cause.UPSTREAM_ERROR, Cause.UPSTREAM_EOF, Cause.UPSTREAM_TIMEOUT})
+DEPARTURES = frozenset({Cause.CLIENT_DISCONNECT, Cause.CLIENT_STALLED})
 
 
-class FrameEncoder(Protocol):
-    """Turns deltas into the bytes that a client reads. It knows no stream and no socket."""
+class Turn(Enum):
+    """What the history has of a stream."""
 
-    def opening(self) -> bytes:
-        """Return the frame that says an answer has begun."""
-        ...
-
-    def deltas(self, deltas: list[Text | Reasoning | ToolCall], /) -> bytes:
-        """Return one frame for all that a batch holds."""
-        ...
-
-    def finish(self, reason: FinishReason, usage: Usage | None, /) -> bytes:
-        """Return the terminal frame of an answer that came to its end."""
-        ...
-
-    def error(self, error: JarvisError, /) -> bytes:
-        """Return the terminal frame of an answer that did not."""
-        ...
-
-
-class Prompt(Struct, frozen=True):
-    """What the web floor hands down: a checked request, and who asks.
-
-    ``owner`` tells keys apart without being one; ``make_encoder`` gets the stream id;
-    ``arrived_at`` is when its request began to arrive, on trio's clock.
-    """
-
-    request: ChatRequest
-    owner: str
-    session_id: str
-    trace: str
-    make_encoder: Callable[[str], FrameEncoder]
-    arrived_at: float = 0.0
-
-
-def new_stream_id() -> str:
-    """Return ``str_`` and 26 characters that sort by time (the layout of a ULID)."""
-    number = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
-    return "str_" + "".join(CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+    NONE = auto()
+    BEGUN = auto()
+    ENDED = auto()
 
 
 class LiveStream:
@@ -92,7 +52,8 @@ class LiveStream:
     ``settled`` is set when the upstream has accepted or the stream has ended, whichever is first:
     from then on the HTTP status is known. ``finished`` is set when the whole tree has unwound,
     down to the upstream's socket; ``released`` when its session is free, which a quarantine
-    brings about earlier. ``on_cancelled`` is called once, by the first ``cancel``.
+    brings about earlier. ``on_cancelled`` is called once, by the first ``cancel``. Without readers
+    it ends, or, where there is a ``grace``, when that is over.
     """
 
     def __init__(
@@ -100,6 +61,7 @@ class LiveStream:
         prompt: Prompt,
         replay_limit_bytes: int,
         on_cancelled: "Callable[[LiveStream], None]",
+        grace: Grace | None = None,
     ) -> None:
         self.id = new_stream_id()
         self.prompt = prompt
@@ -115,11 +77,21 @@ class LiveStream:
         self.task: trio.lowlevel.Task | None = None
         self.started_at: float | None = None
         self.quarantined = False
+        self.turn = Turn.NONE
+        self.is_rolled_back = False
+        self.misses_history = False
         self.stop: Stop | None = None
         self.first_text_at: float | None = None
-        self.replay = ReplayBuffer(replay_limit_bytes, on_abandoned=self._abandoned)
-        self._on_cancelled = on_cancelled
         self.encoder = prompt.make_encoder(self.id)
+        self._good_end = b""
+        self.replay = ReplayBuffer(
+            replay_limit_bytes,
+            on_abandoned=self._abandoned,
+            split=self.encoder.split,
+            keep_bytes=None if grace is None else grace.held_bytes,
+        )
+        self._grace = grace
+        self._on_cancelled = on_cancelled
         self.log = log.bind(trace=prompt.trace, stream_id=self.id, session=prompt.session_id)
 
     def __repr__(self) -> str:
@@ -129,9 +101,28 @@ class LiveStream:
         """Say whether this one's request began to arrive after that of ``prompt``."""
         return self.prompt.arrived_at > prompt.arrived_at
 
-    def attach(self) -> Reader:
-        """Open a reader. *Resources:* the caller must ``leave()`` it; the last to leave cancels."""
-        return self.replay.attach()
+    @property
+    def session_id(self) -> str:
+        """The session that it answers in."""
+        return self.prompt.session_id
+
+    @property
+    def was_abandoned(self) -> bool:
+        """It has been ended because nobody reads it: nobody can any more."""
+        return self.cause in DEPARTURES
+
+    def attach(self, after: int | None = None) -> Reader:
+        """Open a reader, behind event ``after`` where somebody comes back.
+
+        Resources: the caller must ``leave()`` it; the last to leave cancels, or begins the grace.
+        Errors: those of :meth:`ReplayBuffer.attach`.
+        """
+        reader = self.replay.attach(after)
+        if self._grace is not None:
+            self._grace.stop(self.id)
+        if after is not None:
+            self.log.info("stream_reattached", phase=str(self.phase), after=after)
+        return reader
 
     def cancel(self, cause: Cause, error: JarvisError | None = None) -> None:
         """End it now. Sync; ``finished`` tells when the tree has unwound.
@@ -176,15 +167,20 @@ class LiveStream:
                 "stream_failed", code=error.code, phase=str(self.phase), error=error.summary
             )
 
+    def complete(self) -> None:
+        """Note that the answer has come to its end; a cause that is already there stays."""
+        if self.cause is None:
+            # A bug in the encoder raises before anything has changed: then the stream has failed.
+            finish_reason = self.answer.finish_reason or "stop"
+            self._good_end = self.encoder.finish(finish_reason, self.answer.usage)
+            self.cause = Cause.COMPLETED
+
     def conclude(self) -> None:
         """Give the readers their terminal frame, exactly one; idempotent."""
         if self.phase is Phase.ENDED:
             return
-        frame = b""
-        if self.cause is None:
-            # A bug in the encoder raises before anything has changed: then the stream has failed.
-            frame = self.encoder.finish(self.answer.finish_reason or "stop", self.answer.usage)
-            self.cause = Cause.COMPLETED
+        self.complete()
+        frame = self._good_end
         self.phase = Phase.ENDED
         try:
             if self.error is not None:
@@ -193,6 +189,8 @@ class LiveStream:
             self.log.exception("stream_crashed", phase=str(self.phase))
         self.replay.append(frame)
         self.replay.close()
+        if self._grace is not None:
+            self._grace.stop(self.id)
         self.settled.set()
 
     def ending(self) -> dict[str, object]:
@@ -228,7 +226,10 @@ class LiveStream:
     def _abandoned(self, cause: Cause) -> None:
         if self.cause is None:
             self.log.info("stream_disconnected", phase=str(self.phase))
-            self.cancel(cause)
+            if self._grace is None:
+                self.cancel(cause)
+            else:
+                self._grace.begin(self.id, partial(self.cancel, Cause.CLIENT_DISCONNECT))
 
 
 def superseded_by(successor: LiveStream) -> SupersededError:

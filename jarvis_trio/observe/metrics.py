@@ -26,6 +26,11 @@ class Metrics:
             "Steps of a task that held the event loop up for over 100 ms.",
             registry=self.registry,
         )
+        self.history_lost = Counter(
+            "jarvis_history_lost",
+            "Writes of conversations that the store refused, or that were too many to wait for it.",
+            registry=self.registry,
+        )
         self._live = Gauge(
             "jarvis_streams_live",
             "Streams that have not unwound yet.",
@@ -36,10 +41,14 @@ class Metrics:
             "Streams that wait for their turn at the model server.",
             registry=self.registry,
         )
-
         self._window = Gauge(
             "jarvis_flush_window_seconds",
             "How long text waits at most: as set, or longer while the event loop is late.",
+            registry=self.registry,
+        )
+        self._unwritten = Gauge(
+            "jarvis_history_waiting",
+            "Writes of conversations that wait for the store.",
             registry=self.registry,
         )
 
@@ -49,11 +58,13 @@ class Metrics:
         live: Callable[[], int],
         queued: Callable[[], int],
         window: Callable[[], float],
+        unwritten: Callable[[], int],
     ) -> None:
         """Read these numbers whenever they are asked for."""
         self._live.set_function(live)
         self._queued.set_function(queued)
         self._window.set_function(window)
+        self._unwritten.set_function(unwritten)
 
     def expose(self) -> bytes:
         """Return all metrics in Prometheus' text format."""

@@ -28,13 +28,11 @@ class State(StrEnum):
 class BeginTurn(Struct, frozen=True):
     """A prompt begins to be answered: keep it, and a place behind it for the answer.
 
-    The session is made, with ``title``, if there is none. Of ``messages`` a new session keeps all;
-    one that has messages keeps those from ``new_from`` on, as the ones before are what its client
-    repeats. Then comes an empty answer, which counts as ``interrupted`` until :class:`EndTurn`: so
-    it is right also when the process ends now. All of them carry ``stream_id``.
-
-    ``removes`` are the streams whose turns (prompts and answers) are taken out first; a session
-    left without messages by it takes the new title.
+    The session is made, with ``title``, if there is none; one without messages takes the title.
+    Of ``messages`` a session without any keeps all; one that has some keeps those from ``new_from``
+    on, as the ones before are what its client repeats. Then comes an empty answer, which counts as
+    ``interrupted`` until :class:`EndTurn`: so it is right also when the process ends now. All of
+    them carry ``stream_id``.
     """
 
     owner: str
@@ -44,7 +42,6 @@ class BeginTurn(Struct, frozen=True):
     new_from: int
     title: str
     at: float
-    removes: tuple[str, ...] = ()
 
 
 class EndTurn(Struct, frozen=True):
@@ -63,6 +60,14 @@ class EndTurn(Struct, frozen=True):
     at: float
 
 
+class RemoveTurn(Struct, frozen=True):
+    """A turn goes, prompt and answer; its session stays. Nothing when there is none."""
+
+    owner: str
+    session_id: str
+    stream_id: str
+
+
 class SetTitle(Struct, frozen=True):
     """A session is given another title."""
 
@@ -79,7 +84,7 @@ class DeleteSession(Struct, frozen=True):
     session_id: str
 
 
-Write = BeginTurn | EndTurn | SetTitle | DeleteSession
+Write = BeginTurn | EndTurn | RemoveTurn | SetTitle | DeleteSession
 
 
 class StoredSession(Struct, frozen=True):

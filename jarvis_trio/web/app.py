@@ -26,6 +26,7 @@ from jarvis_trio.web.ops_routes import OpsRoutes
 from jarvis_trio.web.response_body import Keepalive
 from jarvis_trio.web.session_routes import SessionRoutes
 from jarvis_trio.web.stall_watch import StallWatch
+from jarvis_trio.web.stream_routes import StreamRoutes
 
 WRONG_WORKER = "jarvis_trio runs on trio: start hypercorn with --worker-class trio"
 
@@ -84,6 +85,16 @@ class Caretakers(Struct, frozen=True):
     drain: Drain
 
 
+class Views(Struct, frozen=True):
+    """What answers requests, by noun."""
+
+    openai: OpenAIRoutes
+    session: SessionRoutes
+    stream: StreamRoutes
+    ops: OpsRoutes
+    debug: DebugRoutes
+
+
 def build_web(
     settings: Settings, sessions: Sessions, caretakers: Caretakers, metrics: Metrics
 ) -> JarvisApp:
@@ -101,9 +112,14 @@ def build_web(
     # runs in it is bounded by itself.
     app.config["BACKGROUND_TASK_SHUTDOWN_TIMEOUT"] = float("inf")
     keys = Keys(settings.api_keys, settings.admin_keys)
-    openai = OpenAIRoutes(settings, sessions, keys, caretakers.keepalive)
-    ops = OpsRoutes(sessions, metrics, settings.connect_timeout_s)
-    _add_routes(app, openai, SessionRoutes(sessions, keys), ops, DebugRoutes(sessions, keys))
+    views = Views(
+        openai=OpenAIRoutes(settings, sessions, keys, caretakers.keepalive),
+        session=SessionRoutes(sessions, keys),
+        stream=StreamRoutes(sessions, keys, caretakers.keepalive),
+        ops=OpsRoutes(sessions, metrics, settings.connect_timeout_s),
+        debug=DebugRoutes(sessions, keys),
+    )
+    _add_routes(app, views)
     _add_errors(app)
 
     @app.before_request
@@ -119,23 +135,27 @@ def build_web(
     return app
 
 
-def _add_routes(
-    app: JarvisApp, openai: OpenAIRoutes, session: SessionRoutes, ops: OpsRoutes, debug: DebugRoutes
-) -> None:
+def _add_routes(app: JarvisApp, views: Views) -> None:
     for rule, method, view in (
-        ("/v1/chat/completions", "POST", openai.chat_completions),
-        ("/v1/models", "GET", openai.models),
-        ("/v1/models/<path:model_id>", "GET", openai.model),
-        ("/v1/sessions/<session_id>/cancel", "POST", session.cancel_session),
-        ("/v1/streams/<stream_id>/cancel", "POST", session.cancel_stream),
-        ("/healthz", "GET", ops.healthz),
-        ("/readyz", "GET", ops.readyz),
-        ("/metrics", "GET", ops.metrics),
+        ("/v1/chat/completions", "POST", views.openai.chat_completions),
+        ("/v1/models", "GET", views.openai.models),
+        ("/v1/models/<path:model_id>", "GET", views.openai.model),
+        ("/v1/sessions", "GET", views.session.list_sessions),
+        ("/v1/sessions/<session_id>", "GET", views.session.session),
+        ("/v1/sessions/<session_id>", "PATCH", views.session.rename),
+        ("/v1/sessions/<session_id>", "DELETE", views.session.delete),
+        ("/v1/sessions/<session_id>/messages", "GET", views.session.messages),
+        ("/v1/sessions/<session_id>/cancel", "POST", views.session.cancel_session),
+        ("/v1/streams/<stream_id>", "GET", views.stream.stream),
+        ("/v1/streams/<stream_id>/cancel", "POST", views.stream.cancel_stream),
+        ("/healthz", "GET", views.ops.healthz),
+        ("/readyz", "GET", views.ops.readyz),
+        ("/metrics", "GET", views.ops.metrics),
         ("/openapi.json", "GET", openapi),
-        ("/debug/tasks", "GET", debug.tasks),
-        ("/", "GET", ops.index),
+        ("/debug/tasks", "GET", views.debug.tasks),
+        ("/", "GET", views.ops.index),
     ):
-        app.add_url_rule(rule, rule, view, methods=[method])
+        app.add_url_rule(rule, f"{method} {rule}", view, methods=[method])
 
 
 def _add_errors(app: JarvisApp) -> None:

@@ -6,6 +6,7 @@ import ipaddress
 import re
 from functools import lru_cache
 
+from msgspec import Struct
 from werkzeug.datastructures import Headers
 
 from jarvis_trio.errors import AuthenticationError, HostNotAllowedError, PermissionDeniedError
@@ -21,6 +22,23 @@ FORWARDING_PREFIX = "x-forwarded-"
 
 HOST = re.compile(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::\d*)?")
 """A Host header: an IPv6 address in brackets or a name, and perhaps a port."""
+
+
+class Caller(Struct, frozen=True):
+    """Who asks: the word for its key, and whether that is an administrator's."""
+
+    owner: str
+    is_admin: bool
+
+    @property
+    def sees(self) -> str | None:
+        """Whose sessions there are for this one: its own, or, as None, everybody's."""
+        return None if self.is_admin else self.owner
+
+    @property
+    def owners(self) -> tuple[str | None, ...]:
+        """Where to look for a session by its id, which others may use too: first among its own."""
+        return (self.owner, None) if self.is_admin else (self.owner,)
 
 
 class Keys:
@@ -42,6 +60,11 @@ class Keys:
         Errors: AuthenticationError, saying what to send.
         """
         return self._known_digest(headers, client_host).hex()[:16]
+
+    def caller(self, headers: Headers, client_host: str | None) -> Caller:
+        """Return who asks. *Errors:* AuthenticationError, saying what to send."""
+        digest = self._known_digest(headers, client_host)
+        return Caller(digest.hex()[:16], _is_among(digest, self._admin_digests))
 
     def check_admin(self, headers: Headers, client_host: str | None) -> None:
         """Let only an administrator's key pass; ``devkey`` is one where it is a key at all.

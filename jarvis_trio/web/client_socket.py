@@ -1,8 +1,8 @@
 """The socket of a client, as its requests know it: whether it gets on, and how to end it.
 
-Hypercorn sends to its clients inside a shield without a deadline: what waits there for a client
-that does not read is reached by no cancel scope. The client's socket is reached: after
-``shutdown(SHUT_RDWR)`` that send fails, and the request's task ends as if the client had left.
+A request can be cancelled while it sends, but what it has handed over is its connection's, which
+waits for a client that does not read. The client's socket is reached: after ``shutdown(SHUT_RDWR)``
+that send fails, and all requests of the connection end as if the client had left.
 :mod:`hypercorn_connection` gives it to every request of its connection, whatever it is (TCP, TLS, a
 unix socket). A request that came another way (QUIC, another server, a test) has none.
 """

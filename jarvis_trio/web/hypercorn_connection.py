@@ -14,16 +14,19 @@ One task reads and handles what comes, and an idle connection has no other. What
    connection whose client does not read. Here it is given the connection's socket, and what is
    written there is counted.
 5. A write that the kernel takes at once, as nearly all are, need not go through a lock, a shield
-   and trio's own checks: these cost more than the write. Here they are for the others.
+   and trio's own checks: these cost more than the write. Here it needs none.
 6. A request that has ended is told of the rest of its body, and that waits until somebody takes
    it, which nobody does. Here it is told nothing; and what there is room for costs no round of the
    loop.
 7. A request that is cancelled while its send waits for another's takes what it would have sent with
-   it: over HTTP/2, a head that all later ones build on. Here what was handed over is sent.
+   it: over HTTP/2, a head that all later ones build on. And one whose send has begun can only be
+   cancelled with its whole connection. Here what was handed over is the connection's to send, by a
+   task of its own, and waiting for that is like any other waiting.
 
 A test over real sockets for each says when it is needed no longer.
 """
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import suppress
 from typing import Any
@@ -52,7 +55,7 @@ from jarvis_trio.web.client_socket import CLIENT_SOCKET, ClientSocket
 READ_BYTES = 4096
 """A read is handled in one step of the loop: 64 KB of the smallest frames would be 7,000 events."""
 
-GONE = trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError
+GONE = trio.BrokenResourceError, trio.ClosedResourceError
 
 NEVER = float("inf")
 AT_ONCE = -NEVER
@@ -136,7 +139,8 @@ class Connection:
         self._client_socket = ClientSocket(tcp.socket, is_plain=tcp is stream)
         self._state = ConnectionState({**state, CLIENT_SOCKET: self._client_socket})
         self._protocol: ProtocolWrapper | None = None
-        self._send_lock = trio.Lock()
+        self._requests = Requests()
+        self._unsent: deque[tuple[bytes, trio.Event]] = deque()
         self._ends_at = NEVER
         self._reading = self._sending = trio.CancelScope()
 
@@ -166,12 +170,12 @@ class Connection:
             except (trio.BrokenResourceError, trio.TooSlowError):
                 return
             alpn = self._stream.selected_alpn_protocol()
-        async with Requests() as requests:
+        async with self._requests:
             self._protocol = protocol = ProtocolWrapper(
                 self._app,
                 self._config,
                 self._context,
-                requests,
+                self._requests,
                 self._state,
                 isinstance(self._stream, trio.SSLStream),
                 client,
@@ -213,25 +217,38 @@ class Connection:
                 self._end_at(NEVER)
 
     async def _send_bytes(self, data: bytes) -> None:
-        if not self._send_lock.locked():
+        """Wait until the kernel has taken it, or the connection has ended."""
+        if not self._unsent:
             data = data[self._client_socket.send_nowait(data) :]
-        if not data or await self._send_rest(data):
-            self._client_socket.count_write()
-        else:
-            await self._close()
+            if not data:
+                self._client_socket.count_write()
+                return
+            self._requests.spawn(self._send_unsent)
+        # Each task has one here, and requests that were taken back are few: see hypercorn_floods.
+        taken = trio.Event()
+        self._unsent.append((data, taken))
+        await taken.wait()
 
-    async def _send_rest(self, data: bytes) -> bool:
-        """Wait until the kernel has taken it, or the connection has ended; return which."""
-        is_taken = False
-        # The rest must follow. Who waits for the lock is bounded by who has it.
-        with trio.CancelScope(shield=True):
-            async with self._send_lock:
-                # A client that does not take it is :mod:`stall_watch`'s affair while it has
-                # requests, and else is idle.
-                with trio.CancelScope(deadline=self._ends_at) as self._sending, suppress(*GONE):
+    async def _send_unsent(self) -> None:
+        """Send what waits, in order, until nothing does or the connection ends."""
+        try:
+            # A client that does not take it is :mod:`stall_watch`'s affair while it has requests,
+            # and else is idle.
+            with trio.CancelScope(deadline=self._ends_at) as self._sending, suppress(*GONE):
+                while self._unsent:
+                    data, taken = self._unsent[0]
                     await self._stream.send_all(data)
-                    is_taken = True
-        return is_taken
+                    self._client_socket.count_write()
+                    self._unsent.popleft()
+                    taken.set()
+                return
+        finally:
+            if self._unsent:
+                self._shut_down()  # nothing follows half a send
+                for _, taken in self._unsent:
+                    taken.set()
+                self._unsent.clear()
+        await self._close()
 
     async def _close(self) -> None:
         self._shut_down()
@@ -239,7 +256,7 @@ class Connection:
             await self._protocol.handle(Closed())
 
     def _shut_down(self) -> None:
-        """Tell the client now; nothing follows half a send."""
+        """Tell the client now."""
         self._end_at(AT_ONCE)
         self._client_socket.shut_down()
 

@@ -3,7 +3,6 @@
 One request: bytes -> ChatRequest -> a stream in its session -> a reader of its frames -> bytes.
 """
 
-import re
 import secrets
 import time
 from contextlib import suppress
@@ -16,9 +15,10 @@ from werkzeug.datastructures import Headers
 
 from jarvis_trio.config import HEADERS_COMMIT_SECONDS, WRITE_SLICE_BYTES, Settings
 from jarvis_trio.engine.policies import parse_policy
+from jarvis_trio.engine.prompt import Prompt
 from jarvis_trio.engine.replay import Reader
 from jarvis_trio.engine.sessions import Sessions
-from jarvis_trio.engine.stream import LiveStream, Prompt
+from jarvis_trio.engine.stream import LiveStream
 from jarvis_trio.errors import (
     MediaTypeError,
     ModelNotFoundError,
@@ -29,7 +29,8 @@ from jarvis_trio.errors import (
 from jarvis_trio.events import Cause, Model
 from jarvis_trio.web.auth import Keys
 from jarvis_trio.web.connection import at_end, began_at, receive_body
-from jarvis_trio.web.response_body import Keepalive, StreamBody
+from jarvis_trio.web.identifiers import IDENTIFIER
+from jarvis_trio.web.response_body import UNBUFFERED, Keepalive, StreamBody, respond_with
 from jarvis_trio.wire.openai.frames import (
     ChatChunkEncoder,
     encode_completion,
@@ -38,7 +39,6 @@ from jarvis_trio.wire.openai.frames import (
 )
 from jarvis_trio.wire.openai.request import decode_chat_request
 
-IDENTIFIER = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 UNKNOWN_MODEL = "default"
 
 DECODE_ON_THE_LOOP_BYTES = 256 * 1024
@@ -65,13 +65,9 @@ class OpenAIRoutes:
         headers, answer_headers = request.headers, g.answer_headers
         owner = self._keys.owner(headers, request.remote_addr)
         session_id = _session_id(headers)
-        answer_headers |= {
-            "X-Session-Id": session_id,
-            "Cache-Control": "no-cache, no-transform",
-            "X-Accel-Buffering": "no",
-        }
+        answer_headers |= {"X-Session-Id": session_id, **UNBUFFERED}
         policy = parse_policy(headers.get("X-Session-Policy") or self._settings.session_policy)
-        _check_on_disconnect(headers)
+        lives_on = _lives_on(headers)
         _check_media_type()
         body = await receive_body()
         if len(body) > DECODE_ON_THE_LOOP_BYTES:
@@ -91,6 +87,8 @@ class OpenAIRoutes:
                 ChatChunkEncoder, model=model, created=created, include_usage=chat.include_usage
             ),
             began_at(),
+            lives_on=lives_on,
+            is_kept="X-Session-Id" in headers,
         )
         # Nothing of a client that has gone meanwhile reaches the upstream.
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -140,12 +138,9 @@ class OpenAIRoutes:
             await stream.settled.wait()
         if stream.error is not None and not stream.accepted:
             raise stream.error
-        response = Response(
-            StreamBody(reader, self._keepalive),
-            content_type="text/event-stream; charset=utf-8",
-        )
-        response.timeout = None  # Quart would cut the answer off after a minute
-        return response
+        if stream.misses_history:
+            g.answer_headers["X-History"] = "unavailable"
+        return respond_with(StreamBody(reader, self._keepalive))
 
 
 async def _whole(stream: LiveStream, reader: Reader, model: str, created: int) -> Response:
@@ -154,6 +149,8 @@ async def _whole(stream: LiveStream, reader: Reader, model: str, created: int) -
         pass
     if stream.cause is not Cause.COMPLETED and stream.error is not None:
         raise stream.error
+    if stream.misses_history:
+        g.answer_headers["X-History"] = "unavailable"
     return _json(encode_completion(stream.id, model, created, stream.answer.completion()))
 
 
@@ -179,18 +176,14 @@ def _session_id(headers: Headers) -> str:
     return session_id
 
 
-def _check_on_disconnect(headers: Headers) -> None:
+def _lives_on(headers: Headers) -> bool:
+    """Say whether the answer is to go on without its client."""
     value = (headers.get("X-On-Disconnect") or "cancel").strip().lower()
-    if value == "continue":
-        raise RequestError(
-            "X-On-Disconnect: continue is not available in this version; use cancel",
-            code="continue_not_available",
-            param="X-On-Disconnect",
-        )
-    if value != "cancel":
+    if value not in ("cancel", "continue"):
         raise RequestError(
             f"X-On-Disconnect is cancel or continue, not {value!r}", param="X-On-Disconnect"
         )
+    return value == "continue"
 
 
 def _check_media_type() -> None:

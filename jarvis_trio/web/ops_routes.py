@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import msgspec
 import trio
 from msgspec import UNSET, Struct, UnsetType
 from quart import Response
@@ -10,6 +9,7 @@ from quart import Response
 from jarvis_trio.engine.sessions import Sessions
 from jarvis_trio.errors import JarvisError
 from jarvis_trio.observe.metrics import Metrics
+from jarvis_trio.web.json_response import json_response
 
 READINESS_KNOWN_FOR_SECONDS = 2.0
 """A probe needs no key: however often it comes, it asks the upstream only so often."""
@@ -53,12 +53,12 @@ class OpsRoutes:
 
     async def healthz(self) -> Response:
         """GET /healthz: the process answers."""
-        return _json(Health())
+        return json_response(Health())
 
     async def readyz(self) -> Response:
         """GET /readyz: prompts would be answered; 503 with the reason when not."""
         if self._sessions.is_draining:
-            return _json(Readiness("draining", reason="the server is shutting down"), 503)
+            return json_response(Readiness("draining", reason="the server is shutting down"), 503)
         while trio.current_time() >= self._known_until:
             if self._asking is None:
                 await self._find_out()
@@ -66,11 +66,15 @@ class OpsRoutes:
                 await self._asking.wait()
         upstream = self._sessions.provider.name
         if self._reason is not None:
-            return _json(Readiness("not_ready", upstream, self._reason), 503)
+            return json_response(Readiness("not_ready", upstream, self._reason), 503)
         if (silent := self._sessions.upstream_silence) is not None:
             # Only prompts can find out that it speaks again, so they must go on coming.
-            return _json(Readiness("degraded", upstream, silent.summary))
-        return _json(Readiness("ready", upstream))
+            return json_response(Readiness("degraded", upstream, silent.summary))
+        history = self._sessions.history
+        if history.trouble is not None:
+            reason = f"conversations are not kept now: {history.name}: {history.trouble}"
+            return json_response(Readiness("degraded", upstream, reason))
+        return json_response(Readiness("ready", upstream))
 
     async def _find_out(self) -> None:
         self._asking = asking = trio.Event()
@@ -97,7 +101,3 @@ class OpsRoutes:
         return Response(
             self._metrics.expose(), content_type="text/plain; version=0.0.4; charset=utf-8"
         )
-
-
-def _json(value: Struct, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status=status, content_type="application/json")

@@ -5,15 +5,21 @@ opened in a view and closed in a body corrupts trio's scope stack), and nothing 
 """
 
 from collections.abc import AsyncIterator
-from typing import Self
+from typing import Final, Self
 
 import trio
+from quart import Response
 from quart.wrappers.response import ResponseBody
 
 from jarvis_trio.config import WRITE_SLICE_BYTES
 from jarvis_trio.engine.replay import Reader
 
 NEARLY = 0.9
+
+EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
+
+UNBUFFERED: Final = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+"""Tells proxies to pass on what there is."""
 
 
 class Keepalive:
@@ -91,3 +97,10 @@ class StreamBody(ResponseBody):
         if not data:
             raise StopAsyncIteration
         return data
+
+
+def respond_with(body: StreamBody) -> Response:
+    """Return a response that streams."""
+    response = Response(body, content_type=EVENT_STREAM)
+    response.timeout = None  # Quart would cut the answer off after a minute
+    return response

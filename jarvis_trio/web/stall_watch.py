@@ -87,12 +87,14 @@ class StallWatch:
         for sending, client in watched:
             seen = self._seen[client]
             is_overdue = self._under_way[sending] <= latest and seen.first <= latest
+            is_flowing = seen.standing_since == now
             if seen.standing_since <= latest:
                 client.shut_down()
-                self.end(sending)
-            elif not (sending.shares_connection and is_overdue):
+            # While nothing flows, the whole connection may be what stands still: without its
+            # requests, it would be idle and none of our affair.
+            elif not (sending.shares_connection and is_overdue and is_flowing):
                 continue
-            # Also one that was given up is watched until it has ended: it may wait for another's.
+            self.end(sending)
             sending.give_up()
 
     def _observe(self, clients: set[ClientSocket], now: float) -> None:

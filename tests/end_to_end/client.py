@@ -1,16 +1,12 @@
 """A streaming client that notes what it gets."""
 
 import json
-import ssl
 from typing import Any
 
 import httpx
 import trio
 
-from tests.end_to_end.processes import KEY
-
-NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""No authorities: loading them for each client takes longer than the gap between two prompts."""
+from tests.end_to_end.processes import KEY, NOBODY
 
 
 class Exchange:

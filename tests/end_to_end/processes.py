@@ -21,6 +21,8 @@ STOP_SECONDS = 30
 COMPLAINTS = re.compile(r"Warning|Traceback|never awaited|Unraisable|Error in ASGI")
 LOG_LINE = re.compile(r"^\S+Z (?:debug|info|warning|error) (\w+)(.*)$")
 KEY = {"Authorization": "Bearer devkey"}
+NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""No authorities: loading them for each client takes longer than the gap between two prompts."""
 
 
 def free_port() -> int:
@@ -135,6 +137,11 @@ def running_server(
     assert exit_code == 0, printed
 
 
+def fetch(url: str, headers: dict[str, str] | None = None) -> httpx.Response:
+    """Ask once, without TLS."""
+    return httpx.get(url, headers=headers, timeout=10, trust_env=False, verify=NOBODY)
+
+
 class Sim:
     """A ``jarvis-trio sim``."""
 
@@ -142,16 +149,16 @@ class Sim:
         self.url = url
 
     def get(self, path: str) -> Any:
-        return httpx.get(f"{self.url}/sim/{path}", timeout=10, trust_env=False).json()
+        return fetch(f"{self.url}/sim/{path}").json()
 
     async def wait_for(self, marker: str, kind: str) -> None:
         """Wait until the upstream has seen ``kind`` of the request that held ``marker``."""
-        async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
+        async with httpx.AsyncClient(timeout=10, trust_env=False, verify=NOBODY) as client:
             response = await client.get(f"{self.url}/sim/wait?marker={marker}&kind={kind}")
             response.raise_for_status()
 
     def reset(self) -> None:
-        httpx.post(f"{self.url}/sim/reset", timeout=10, trust_env=False)
+        httpx.post(f"{self.url}/sim/reset", timeout=10, trust_env=False, verify=NOBODY)
 
     def upstream(self, kind: str) -> str:
         """Return what JARVIS_UPSTREAM has to say: ``ollama`` or ``openai``."""
@@ -216,7 +223,7 @@ def wait_until_up(
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(httpx.TransportError):
-            httpx.get(url, timeout=5, trust_env=False, verify=tls or True)
+            httpx.get(url, timeout=5, trust_env=False, verify=tls or NOBODY)
             return
         time.sleep(0.02)
     raise AssertionError(f"the server did not start:\n{console.read_text('utf-8')}")

@@ -65,11 +65,15 @@ def test_the_one_minute_check(server: Server, tmp_path: Path) -> None:
 
 def test_the_readmes_curl_lines_and_demonstration(server: Server, tmp_path: Path) -> None:
     scripts = [text for language, text in blocks("README.md") if language == "bash"]
-    curl, demonstration = scripts
+    curl, demonstration, coming_back = scripts
     assert "data: [DONE]" in run_bash(curl, server, tmp_path)
     printed = run_bash(demonstration, server, tmp_path)
     assert printed.count('"code":"superseded"') == 4
     assert printed.count('"finish_reason":"stop"') == 1
+    begun, _, resumed = run_bash(coming_back, server, tmp_path).partition("id: 6\n")
+    assert begun.count("data: ") >= 5
+    assert "[DONE]" not in begun
+    assert resumed.count("[DONE]") == 1
 
 
 def test_the_readmes_python_example(server: Server) -> None:

@@ -11,11 +11,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 import trio
 
-from tests.end_to_end.processes import KEY, Server, Sim, running_server, running_sim, wait_until
+from tests.end_to_end.processes import (
+    KEY,
+    Server,
+    Sim,
+    fetch,
+    running_server,
+    running_sim,
+    wait_until,
+)
 
 WARM_UP = 1000
 ENDINGS = 5000
@@ -232,7 +239,7 @@ def resident_bytes(process: Path) -> int:
 
 def what_is_there(server: Server) -> tuple[str, ...]:
     """Return the numbers of sessions, streams, tasks and descriptors."""
-    text = httpx.get(f"{server.url}/debug/tasks", headers=KEY, timeout=10, trust_env=False).text
+    text = fetch(f"{server.url}/debug/tasks", KEY).text
     found = re.match(r"jarvis_trio pid=\d+ (sessions=\d+) (streams=\d+) (tasks=\d+)\n", text)
     assert found is not None, text
     return *found.groups(), f"descriptors={server.descriptors()}"

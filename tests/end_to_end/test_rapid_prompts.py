@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from tests.end_to_end.client import Exchange, prompt
-from tests.end_to_end.processes import KEY, Server, Sim
+from tests.end_to_end.processes import KEY, NOBODY, Server, Sim
 
 PROMPTS = 50
 GAP_SECONDS = 0.02
@@ -101,7 +101,7 @@ async def test_a_client_that_leaves_closes_the_upstream(
         async with trio.open_nursery() as nursery:
 
             async def ask() -> None:
-                async with httpx.AsyncClient(timeout=60, trust_env=False) as client:
+                async with httpx.AsyncClient(timeout=60, trust_env=False, verify=NOBODY) as client:
                     url = f"{server.url}/v1/chat/completions"
                     await client.post(url, json=body, headers=KEY)
 

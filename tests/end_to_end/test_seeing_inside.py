@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 
-import httpx
 import pytest
 import trio
 
@@ -22,6 +21,7 @@ from tests.end_to_end.processes import (
     STOP_SECONDS,
     Server,
     Sim,
+    fetch,
     running_server,
     wait_until,
 )
@@ -70,9 +70,7 @@ async def test_a_signal_prints_fifty_live_streams_and_the_server_lives_on(
                     partial(stderr.read_text, "utf-8"),
                 )
             printed = stderr.read_text("utf-8")
-            told = await trio.to_thread.run_sync(
-                partial(httpx.get, trust_env=False, headers=KEY), f"{server.url}/debug/tasks"
-            )
+            told = await trio.to_thread.run_sync(fetch, f"{server.url}/debug/tasks", KEY)
             nursery.cancel_scope.cancel(reason="enough seen")
         assert max(ends_in(stderr)) < LOOP_MS
         assert len(STACK.findall(printed)) == 2

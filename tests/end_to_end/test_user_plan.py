@@ -2,12 +2,11 @@
 
 from functools import partial
 
-import httpx
 import pytest
 import trio
 
 from tests.end_to_end.client import Exchange, prompt
-from tests.end_to_end.processes import KEY, Server
+from tests.end_to_end.processes import KEY, Server, fetch
 
 SUPERSEDE_IN_ORDER = [
     "stream_cancelled",
@@ -187,5 +186,5 @@ def test_at_rest_every_stream_that_started_has_ended(simulated_server: Server) -
     assert len(starts) == len(ends) > 10
     assert all(line["cleanup_done"] == "True" for line in ends)
     assert not [line for line in log if line["event"] == "prev_stream_timeout_on_cancel"]
-    metrics = httpx.get(f"{simulated_server.url}/metrics", headers=KEY, trust_env=False).text
+    metrics = fetch(f"{simulated_server.url}/metrics", KEY).text
     assert "jarvis_streams_live 0.0" in metrics

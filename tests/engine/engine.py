@@ -7,11 +7,14 @@ import trio
 
 from jarvis_trio.engine.admission import Admission
 from jarvis_trio.engine.event_bus import EventBus
+from jarvis_trio.engine.history import History
 from jarvis_trio.engine.policies import Policy
+from jarvis_trio.engine.prompt import Prompt
 from jarvis_trio.engine.run import StreamLimits
 from jarvis_trio.engine.sessions import Sessions
-from jarvis_trio.engine.stream import LiveStream, Prompt
+from jarvis_trio.engine.stream import LiveStream
 from jarvis_trio.observe.metrics import Metrics
+from jarvis_trio.store.memory import MemoryStore
 from tests.scripted import PlainEncoder, Script, ScriptedProvider, ask
 
 LIMITS = StreamLimits(
@@ -23,15 +26,19 @@ LIMITS = StreamLimits(
     replay_limit_bytes=64 * 1024,
     upstream_retries=1,
     session_queue=2,
+    history_tokens=4000,
+    resume_grace_seconds=30,
+    resume_limit_bytes=256 * 1024,
+    kept_limit_bytes=4 * 1024 * 1024,
 )
 
 
 class Client:
     """One reader of one stream, and what it has read so far."""
 
-    def __init__(self, stream: LiveStream) -> None:
+    def __init__(self, stream: LiveStream, after: int | None = None) -> None:
         self.stream = stream
-        self.reader = stream.attach()
+        self.reader = stream.attach(after)
         self.frames: list[tuple[float, bytes]] = []
         self.started = trio.current_time()
 
@@ -64,9 +71,11 @@ class Engine:
         self,
         script: Script,
         limits: StreamLimits = LIMITS,
+        *,
         max_streams: int = 1000,
         concurrency: int | None = None,
         max_queue: int = 0,
+        store: MemoryStore | None = None,
     ) -> None:
         self.provider = ScriptedProvider(script)
         self.admission = Admission(max_streams, concurrency, max_queue)
@@ -74,15 +83,26 @@ class Engine:
         self.started_at = 0.0
         self.bus = EventBus()
         self.metrics = Metrics()
-        self.sessions = Sessions(self.provider, limits, self.admission, self.bus, self.metrics)
+        self.store = store or MemoryStore()
+        self.history = History(self.store, self.metrics, waits_for_others=False)
+        self.sessions = Sessions(
+            self.provider,
+            self.history,
+            limits,
+            admission=self.admission,
+            bus=self.bus,
+            metrics=self.metrics,
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Engine"]:
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.history.run)  # noqa: ASYNC113 - it has no moment to wait for
             await nursery.start(self.sessions.run)
             self.started_at = trio.current_time()
             yield self
             await self.sessions.close()
+            nursery.cancel_scope.cancel(reason="the test is over")
 
     def send(
         self,
@@ -90,8 +110,21 @@ class Engine:
         session: str = "s",
         owner: str = "me",
         policy: Policy = Policy.INTERRUPT,
+        *,
+        continues: bool = False,
+        is_kept: bool = True,
+        lives_on: bool = False,
     ) -> Client:
-        made = Prompt(ask(prompt), owner, session, prompt, PlainEncoder)
+        request = ask(prompt, continues=continues)
+        made = Prompt(
+            request,
+            owner,
+            session,
+            prompt,
+            PlainEncoder,
+            lives_on=lives_on,
+            is_kept=is_kept,
+        )
         return Client(self.sessions.submit(made, policy))
 
     async def assert_nothing_is_left(self) -> None:
@@ -105,4 +138,7 @@ class Engine:
         assert not self.turns._takers
         assert self.turns._limiter.borrowed_tokens == 0
         assert not self.sessions._runner.idle_timeout._ends
+        assert not self.sessions.grace._ends
+        assert not self.sessions.kept._answers
+        assert self.sessions.kept.held_bytes == 0
         assert self.provider.open == 0

@@ -10,12 +10,10 @@ from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from jarvis_trio.engine.admission import Admission
-from jarvis_trio.engine.policies import Policy
-from jarvis_trio.engine.stream import Prompt
 from jarvis_trio.errors import OverloadedError, UpstreamBusyError, UpstreamEOFError
 from jarvis_trio.events import Cause, Finish, Text
 from tests.engine.engine import Client, Engine
-from tests.scripted import PlainEncoder, Play, ask, words
+from tests.scripted import Play, words
 
 
 def stuck() -> Play:
@@ -185,14 +183,6 @@ async def test_a_prompt_that_is_refused_leaves_nothing(autojump_clock: MockClock
             with pytest.raises(OverloadedError):
                 engine.send("X", session=str(number))
         client.reader.leave()
-        await engine.assert_nothing_is_left()
-
-
-async def test_a_policy_that_is_not_there_takes_no_place(autojump_clock: MockClock) -> None:
-    async with Engine(words).running() as engine:
-        prompt = Prompt(ask("A"), "me", "s", "A", PlainEncoder)
-        with pytest.raises(NotImplementedError):
-            engine.sessions.submit(prompt, Policy.ROLLBACK)
         await engine.assert_nothing_is_left()
 
 

@@ -11,9 +11,12 @@ from msgspec.structs import replace
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from jarvis_trio.engine.event_bus import EventBus
+from jarvis_trio.engine.history import History
+from jarvis_trio.engine.prompt import Prompt
+from jarvis_trio.engine.recorder import Recorder
 from jarvis_trio.engine.replay import Reader
 from jarvis_trio.engine.run import StreamRunner
-from jarvis_trio.engine.stream import LiveStream, Prompt
+from jarvis_trio.engine.stream import LiveStream
 from jarvis_trio.engine.window import Window
 from jarvis_trio.errors import JarvisError, UpstreamEOFError
 from jarvis_trio.events import (
@@ -29,6 +32,8 @@ from jarvis_trio.events import (
     ToolCall,
     Usage,
 )
+from jarvis_trio.observe.metrics import Metrics
+from jarvis_trio.store.memory import MemoryStore
 from tests.engine.engine import LIMITS, Client, Engine
 from tests.scripted import Play, Script, ScriptedAnswer, ScriptedProvider, Step, ask
 
@@ -51,6 +56,9 @@ class Exact:
 
     def error(self, error: JarvisError) -> bytes:
         return b""
+
+    def split(self, frames: bytes) -> list[bytes]:
+        return [frames]
 
 
 def plain(delta: Delta) -> str:
@@ -448,7 +456,8 @@ class Trial:
                 stream.scope.deadline = trio.current_time() + self.cancel_after
             trio.lowlevel.add_instrument(CancelAtStep(stream, self.cancel_at_step))
             with stream.scope:
-                await StreamRunner(self.provider, LIMITS, Window(0.075), bus).run(stream)
+                recorder = Recorder(History(MemoryStore(), Metrics()), 4000)
+                await StreamRunner(self.provider, LIMITS, Window(0.075), bus, recorder).run(stream)
             stream.conclude()
         assert self.provider.open == 0
         return stream

@@ -11,7 +11,8 @@ from trio.testing import MockClock
 from jarvis_trio.engine.endings import MOST
 from jarvis_trio.errors import UpstreamDownError, UpstreamEOFError, UpstreamError
 from jarvis_trio.events import Cause, Text
-from tests.engine.engine import Engine
+from jarvis_trio.store.base import DeleteSession
+from tests.engine.engine import LIMITS, Engine
 from tests.scripted import Play, words
 
 WARM_UP = MOST + 100  # endings that are remembered take their place first
@@ -36,16 +37,21 @@ PLAYS: dict[str, Callable[[], Play]] = {
     "left": stuck,
     "left at once": stuck,
     "stalled": stuck,
+    "read again": lambda: words("a", "b"),
+    "never read again": stuck,
     "quarantined": lambda: stuck(in_cleanup=True),
 }
 KINDS = tuple(PLAYS)
 
 
 async def end_one(engine: Engine, kind: str, session: str) -> None:
-    client = engine.send(kind, session)
+    client = engine.send(kind, session, lives_on="again" in kind)
     match kind:
-        case "left at once":
+        case "left at once" | "never read again":
             client.reader.leave()
+        case "read again":
+            client.reader.leave()
+            client.reader = client.stream.attach(0)
         case "superseded in connect":
             await client.read_one()
             await engine.send("completed", session).read()
@@ -74,8 +80,13 @@ async def end_many(engine: Engine, kinds: list[str], at_once: int) -> None:
     async with trio.open_nursery() as nursery:
         for _ in range(at_once):
             nursery.start_soon(ending)
+    await trio.sleep(LIMITS.resume_grace_seconds)
     await engine.assert_nothing_is_left()
     engine.provider.history.clear()
+    engine.provider.requests.clear()
+    await engine.history.drain()
+    kept = engine.store.sessions(None, limit=ENDINGS)
+    engine.store.apply([DeleteSession(session.owner, session.id) for session in kept])
 
 
 async def test_i6_no_ending_leaves_a_block_behind(autojump_clock: MockClock) -> None:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from jarvis_trio.engine.policies import Policy
-from jarvis_trio.engine.stream import Prompt
+from jarvis_trio.engine.prompt import Prompt
 from jarvis_trio.errors import (
     OverloadedError,
     QueueFullError,

@@ -6,7 +6,8 @@ import trio
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from jarvis_trio.engine.replay import Reader, ReplayBuffer
+from jarvis_trio.engine.replay import PIECE_BYTES, Reader, ReplayBuffer
+from jarvis_trio.errors import RequestError, StreamGoneError
 from jarvis_trio.events import Cause
 
 
@@ -20,9 +21,16 @@ class Abandoned:
         self.times += 1
 
 
-def new_buffer(limit_bytes: int = 1000) -> tuple[ReplayBuffer, Abandoned]:
+def letters(frames: bytes) -> list[bytes]:
+    """Each byte is an event."""
+    return [bytes([byte]) for byte in frames]
+
+
+def new_buffer(
+    limit_bytes: int = 1000, keep_bytes: int | None = None
+) -> tuple[ReplayBuffer, Abandoned]:
     abandoned = Abandoned()
-    return ReplayBuffer(limit_bytes, abandoned), abandoned
+    return ReplayBuffer(limit_bytes, abandoned, letters, keep_bytes), abandoned
 
 
 async def read_all(reader: Reader, max_bytes: int, pause: float = 0) -> bytes:
@@ -310,3 +318,85 @@ def test_in_any_interleaving_a_reader_gets_an_unbroken_run_of_the_frames(
     assert sum(map(len, buffer._frames)) <= limit
     if all(stayed for _, _, stayed in runs):
         assert abandoned.times == 0
+
+
+async def test_a_reader_may_begin_behind_any_event_that_is_held(autojump_clock: MockClock) -> None:
+    buffer, _ = new_buffer()
+    for frame in (b"abc", b"d", b"efgh"):
+        buffer.append(frame)
+    readers = [buffer.attach(after) for after in range(9)]
+    buffer.append(b"i")
+    buffer.close()
+    assert [await read_all(reader, 2) for reader in readers] == [
+        b"abcdefghi"[after:] for after in range(9)
+    ]
+
+
+async def test_a_reader_may_begin_at_the_very_end_and_waits_for_news(
+    autojump_clock: MockClock,
+) -> None:
+    buffer, _ = new_buffer()
+    empty = buffer.attach(0)
+    buffer.append(b"abc")
+    reader = buffer.attach(3)
+    buffer.append(b"d")
+    assert await reader.receive(10) == b"d"
+    assert await empty.receive(10) == b"abcd"
+    buffer.close()
+    assert await buffer.attach(4).receive(10) == b""
+
+
+def test_events_that_do_not_exist_yet_cannot_have_been_read() -> None:
+    buffer, _ = new_buffer()
+    buffer.append(b"abc")
+    with pytest.raises(RequestError, match="only 3 events") as raised:
+        buffer.attach(4)
+    assert raised.value.param == "after"
+    assert not buffer._readers
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+async def test_what_is_no_longer_held_is_told_and_what_is_can_be_read(
+    autojump_clock: MockClock, comes_back: bool
+) -> None:
+    """Also when frames were joined, for one who was here, before they went."""
+    buffer, _ = new_buffer(limit_bytes=10, keep_bytes=20)
+    for number in range(30):
+        buffer.append(b"%03d" % number)
+        if comes_back:
+            buffer.attach(3 * (number + 1)).leave()
+    lost = 3 * 30 - buffer.held_bytes
+    assert 0 < buffer.held_bytes <= 20
+    for after in range(lost):
+        with pytest.raises(StreamGoneError, match=f"first {lost} events.*after={lost}"):
+            buffer.place_after(after)
+    whole = b"".join(b"%03d" % number for number in range(30))
+    for after in range(lost, 90):
+        reader = buffer.attach(after)
+        assert await reader.receive(100) == whole[after:]
+
+
+async def test_more_may_be_kept_than_a_reader_may_lag(autojump_clock: MockClock) -> None:
+    buffer, _ = new_buffer(limit_bytes=10, keep_bytes=100)
+    first = buffer.attach()
+    for _ in range(10):
+        buffer.append(b"x" * 10)
+        assert buffer.has_room
+        assert await first.receive(100) == b"x" * 10
+    late = buffer.attach(0)
+    assert not buffer.has_room
+    assert await late.receive(89) == b"x" * 89
+    assert not buffer.has_room
+    assert await late.receive(1) == b"x"
+    assert buffer.has_room
+
+
+async def test_who_begins_far_behind_finds_its_place_among_few(autojump_clock: MockClock) -> None:
+    """Else each slice of a long answer would cost a walk over all of its frames."""
+    buffer, _ = new_buffer(limit_bytes=1 << 20)
+    for _ in range(10_000):
+        buffer.append(b"x" * 60)
+    buffer.attach(0)
+    assert len(buffer._frames) <= 2 * 600_000 / PIECE_BYTES
+    assert max(map(len, buffer._frames)) <= PIECE_BYTES
+    assert buffer.held_bytes == sum(map(len, buffer._frames)) == 600_000

@@ -11,7 +11,8 @@ import trio
 from msgspec.structs import replace
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from jarvis_trio.engine.stream import LiveStream, Prompt
+from jarvis_trio.engine.prompt import Prompt
+from jarvis_trio.engine.stream import LiveStream
 from jarvis_trio.errors import (
     JarvisError,
     ModelNotFoundError,

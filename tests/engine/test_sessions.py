@@ -5,7 +5,7 @@ import structlog
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from jarvis_trio.engine.stream import Prompt
+from jarvis_trio.engine.prompt import Prompt
 from jarvis_trio.errors import OverloadedError, ServerShutdownError, SupersededError
 from jarvis_trio.events import Cause, Finish, Phase, Text
 from tests.engine.engine import LIMITS, Client, Engine

@@ -192,13 +192,30 @@ async def test_a_stop_of_what_ends_already_changes_nothing_and_waits_for_it(
         await wait_all_tasks_blocked()
         second = engine.send("B")
         # Who presses Stop now means the answer that is to come.
-        assert engine.sessions.current("me", "s") is second.stream
-        assert engine.sessions.current("me", "s", first.stream.id) is first.stream
+        assert engine.sessions.directory.current("me", "s") is second.stream
+        assert engine.sessions.directory.current("me", "s", first.stream.id) is first.stream
         let_go.set()
         receipt = await stop(engine, first)
         assert (receipt.status, receipt.cause) == ("already_ended", Cause.SUPERSEDED)
         assert receipt.backend_idle_ms is None  # it works for the successor by now
         assert await second.read() == b"<open>[b]<end stop>"
+
+
+async def test_a_stop_of_what_has_failed_does_not_wait_for_those_who_do_not_read(
+    autojump_clock: MockClock,
+) -> None:
+    """I3: its last frame waits until a reader has room, which a stop is not to wait for."""
+    limits = replace(LIMITS, replay_limit_bytes=10)
+    play = Play([Text("a" * 20), Finish("stop")], UpstreamError("it failed"))
+    async with Engine(by_prompt(A=play), limits).running() as engine:
+        client = engine.send("A")
+        await wait_all_tasks_blocked()
+        assert client.stream.cause is Cause.UPSTREAM_ERROR
+        with trio.fail_after(LIMITS.cleanup_timeout_seconds):
+            receipt = await stop(engine, client)
+        assert (receipt.status, receipt.cause) == ("already_ended", Cause.UPSTREAM_ERROR)
+        assert await client.read() == b"<open>[%b]<error upstream_error>" % (b"a" * 20)
+        await engine.assert_nothing_is_left()
 
 
 async def test_an_answer_that_is_whole_keeps_its_end(autojump_clock: MockClock) -> None:

@@ -1,6 +1,5 @@
 """One stream's state: who may end it, what is kept of it, and what the log says."""
 
-import time
 from collections.abc import Callable
 
 import hypothesis
@@ -10,7 +9,8 @@ import trio
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from jarvis_trio.engine.stream import CROCKFORD, LiveStream, Prompt, new_stream_id
+from jarvis_trio.engine.prompt import Prompt
+from jarvis_trio.engine.stream import LiveStream
 from jarvis_trio.errors import (
     JarvisError,
     ServerShutdownError,
@@ -29,19 +29,6 @@ from tests.scripted import PlainEncoder, ask
 def new_stream(on_cancelled: Callable[[LiveStream], None] = lambda _: None) -> LiveStream:
     prompt = Prompt(ask("p"), "me", "s", "trace", PlainEncoder)
     return LiveStream(prompt, 1000, on_cancelled)
-
-
-def test_stream_ids_are_ulids_that_sort_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [time.time_ns()]
-    monkeypatch.setattr("time.time_ns", lambda: now[0])
-    ids = []
-    for _ in range(100):
-        ids.append(new_stream_id())
-        now[0] += 1_000_000
-    assert ids == sorted(ids)
-    assert all(len(name) == 30 and name.startswith("str_") for name in ids)
-    assert all(set(name[4:]) <= set(CROCKFORD) for name in ids)
-    assert len({new_stream_id() for _ in range(1000)}) == 1000
 
 
 async def test_the_first_cause_stays_and_the_first_cancel_is_what_the_cleanup_counts_from(

@@ -29,10 +29,11 @@ def test_two_applications_count_apart() -> None:
 def test_the_live_streams_are_counted_when_they_are_asked_for() -> None:
     metrics = Metrics()
     live = [3]
-    metrics.watch(live=lambda: live[0], queued=lambda: 2, window=lambda: 0.075)
+    metrics.watch(live=lambda: live[0], queued=lambda: 2, window=lambda: 0.075, unwritten=lambda: 5)
     assert lines_of(metrics, "jarvis_streams_live") == ["jarvis_streams_live 3.0"]
     live[0] = 0
     assert lines_of(metrics, "jarvis_streams_live") == ["jarvis_streams_live 0.0"]
+    assert lines_of(metrics, "jarvis_history_waiting") == ["jarvis_history_waiting 5.0"]
     assert lines_of(metrics, "jarvis_flush_window_seconds") == ["jarvis_flush_window_seconds 0.075"]
 
 

@@ -8,21 +8,9 @@ import pytest
 from trio.testing import MockClock
 
 from jarvis_trio.config import WRITE_SLICE_BYTES
-from jarvis_trio.events import ChatRequest, Finish, Reasoning, Text, ToolCall, Usage
-from tests.scripted import Play, ScriptedAnswer, ScriptedProvider, words
+from jarvis_trio.events import Finish, Reasoning, Text, ToolCall, Usage
+from tests.scripted import Play, ScriptedProvider, words
 from tests.web.server import Server, events, serving, text_of
-
-
-class RememberingProvider(ScriptedProvider):
-    """Keeps every request as it came down from the web floor."""
-
-    def __init__(self, play: Play) -> None:
-        super().__init__(lambda _: play)
-        self.requests: list[ChatRequest] = []
-
-    def chat(self, request: ChatRequest) -> ScriptedAnswer:
-        self.requests.append(request)
-        return super().chat(request)
 
 
 async def streamed(server: Server, **fields: Any) -> list[Any]:
@@ -127,7 +115,7 @@ async def test_tool_calls_come_whole_in_a_whole_answer(autojump_clock: MockClock
 async def test_messages_and_prompt_reach_the_provider(
     autojump_clock: MockClock, stream: bool
 ) -> None:
-    provider = RememberingProvider(words("ok"))
+    provider = ScriptedProvider(lambda _: words("ok"))
     async with serving(provider=provider) as server:
         messages = [
             {"role": "system", "content": "be brief"},

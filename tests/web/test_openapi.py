@@ -8,7 +8,8 @@ from trio.testing import MockClock
 
 from jarvis_trio import errors
 from jarvis_trio.errors import AuthenticationError, JarvisError
-from jarvis_trio.web.openapi import OPERATIONS, document, encoded_document
+from jarvis_trio.web.openapi import document, encoded_document
+from jarvis_trio.web.operations import OPERATIONS
 from tests.web.server import CHAT, described_path, serving
 
 NEVER_SENT = (
@@ -65,6 +66,8 @@ def test_every_error_that_a_client_can_meet_is_described_by_its_own_words() -> N
     told = [
         paths[CHAT]["post"]["responses"],
         paths["/v1/sessions/{session_id}/cancel"]["post"]["responses"],
+        paths["/v1/sessions"]["get"]["responses"],
+        paths["/v1/streams/{stream_id}"]["get"]["responses"],
         paths["/debug/tasks"]["get"]["responses"],
     ]
     for error in kinds(JarvisError).difference(NEVER_SENT):

@@ -154,9 +154,7 @@ async def test_a_session_id_that_is_unusable_is_400(
 @pytest.mark.parametrize(
     ("name", "value", "code"),
     [
-        ("X-Session-Policy", "rollback", "policy_not_available"),
         ("X-Session-Policy", "whatever", "invalid_request"),
-        ("X-On-Disconnect", "continue", "continue_not_available"),
         ("X-On-Disconnect", "whatever", "invalid_request"),
     ],
 )

@@ -11,6 +11,7 @@ from trio.testing import MockClock, assert_no_checkpoints, wait_all_tasks_blocke
 
 from jarvis_trio.engine.replay import ReplayBuffer
 from jarvis_trio.web.response_body import Keepalive, StreamBody
+from jarvis_trio.wire.event_ids import split_events
 
 PING = b": ping\n\n"
 
@@ -40,7 +41,7 @@ class Client:
 
 
 def new_buffer() -> ReplayBuffer:
-    return ReplayBuffer(1 << 20, on_abandoned=lambda _: None)
+    return ReplayBuffer(1 << 20, on_abandoned=lambda _: None, split=split_events)
 
 
 async def test_each_body_is_pinged_by_its_own_silence(autojump_clock: MockClock) -> None:

@@ -110,21 +110,21 @@ async def test_while_anything_moves_only_a_shared_connections_own_stream_is_give
     assert (sender.given_up_at is not None) is shares_connection
 
 
-async def test_one_that_was_given_up_and_goes_on_is_watched_until_it_has_ended(
-    autojump_clock: MockClock,
+@pytest.mark.parametrize("moves_at", [3, 8, 18])
+async def test_a_connection_that_stands_still_a_little_after_its_streams_ends_with_them(
+    autojump_clock: MockClock, moves_at: int
 ) -> None:
-    """What it sends waits for another's send, in reach of no cancellation."""
-    socket = FakeClientSocket(waiting=1000)
-    sender = Sender(socket, shares_connection=True)
+    """Given up alone, they would leave it behind: without a request, it would only be idle."""
+    socket = FakeClientSocket()
+    senders = [Sender(socket, shares_connection=True) for _ in range(3)]
     async with watching() as watch:
-        watch.begin(sender)
-        for _ in range(2 * TIMEOUT):
-            await trio.sleep(1)
-            socket.waiting -= 1
-        assert sender.given_up_at is not None
-        assert socket.shut_downs == 0
-        await trio.sleep(2 * TIMEOUT)
-    assert socket.shut_downs == 1
+        for sender in senders:
+            watch.begin(sender)
+        await trio.sleep(moves_at)
+        socket.waiting -= 1
+        await trio.sleep(1.5 * TIMEOUT)
+    assert all(sender.given_up_at is not None for sender in senders)
+    assert socket.shut_downs > 0
 
 
 async def test_a_client_that_has_taken_all_there_was_does_not_stand_still(

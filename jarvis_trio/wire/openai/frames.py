@@ -21,6 +21,7 @@ from jarvis_trio.events import (
     ToolCall,
     Usage,
 )
+from jarvis_trio.wire.event_ids import split_events
 from jarvis_trio.wire.json_text import encode_json
 from jarvis_trio.wire.openai.answers import (
     Answer,
@@ -51,6 +52,8 @@ class ChatChunkEncoder:
     """
 
     __slots__ = ("_content", "_delta", "_head", "_reasoning", "_tail", "_wants_usage")
+
+    split = staticmethod(split_events)
 
     def __init__(self, stream_id: str, model: str, created: int, include_usage: bool) -> None:
         head = encode_json(

@@ -45,7 +45,7 @@ _decode = msgspec.json.Decoder().decode
 def decode_chat_request(body: bytes) -> ChatRequest:
     """Return what the client asks for, checked.
 
-    The body has either ``messages`` or ``prompt``, a conversation of one message. ``null`` stands
+    The body has either ``messages`` or ``prompt``, the next turn of what is stored. ``null`` stands
     for an absent key. Empty stop strings are left out. ``max_completion_tokens`` goes before
     ``max_tokens``, and stays in ``extra`` beside the keys that are not read here, as sent.
 
@@ -60,6 +60,7 @@ def decode_chat_request(body: bytes) -> ChatRequest:
     ]
     return ChatRequest(
         messages=_conversation(fields),
+        continues="messages" not in fields,
         model=_model(fields),
         stream=boolean(fields, "stream", "stream"),
         include_usage=boolean(options, "include_usage", "stream_options.include_usage"),

@@ -10,12 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import trio
 
 from tests.end_to_end.client import Exchange, prompt
-from tests.end_to_end.processes import Server, running_server, settled_descriptors, wait_until
+from tests.end_to_end.processes import (
+    Server,
+    fetch,
+    running_server,
+    settled_descriptors,
+    wait_until,
+)
 from tests.providers.raw_server import RawPeer, RawServer, raw_server
 
 SECRET = "a-prompt-that-no-log-may-tell"
@@ -136,7 +141,7 @@ class PlayedUpstream:
     def assert_idle(self) -> None:
         """I6, as seen from outside."""
         self.server.wait_until_idle()
-        metrics = httpx.get(f"{self.server.url}/metrics", timeout=10, trust_env=False).text
+        metrics = fetch(f"{self.server.url}/metrics").text
         assert "\njarvis_streams_live 0.0\n" in metrics
         wait_until(lambda: self.server.descriptors() <= self.descriptors)
 

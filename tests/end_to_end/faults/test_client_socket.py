@@ -61,6 +61,7 @@ async def serving(application: Application, tmp_path: Path, kind: str) -> AsyncI
     mend_hypercorn()
     config = Config()
     config.loglevel = "CRITICAL"
+    config.graceful_timeout = 0.1  # who asked for "/end" waits for a write that never comes
     config.bind = [f"unix:{tmp_path / 'socket'}" if kind == "unix" else "127.0.0.1:0"]
     if kind in ("tls", "http/2"):
         both = tmp_path / "both.pem"

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 import trustme
 
@@ -30,7 +29,7 @@ from tests.end_to_end.faults.flood_clients import (
     workers,
 )
 from tests.end_to_end.faults.raw_clients import body_of, connect, post, read_until
-from tests.end_to_end.processes import Server, Sim, running_server, wait_until
+from tests.end_to_end.processes import Server, Sim, fetch, running_server, wait_until
 from tests.end_to_end.serving import serving
 
 RECEIVE = 2
@@ -241,7 +240,7 @@ def test_a_server_out_of_descriptors_lives_and_answers_when_there_are_some(
                 assert descriptors(server) <= ROOM
                 assert server.process.poll() is None
         assert b"w29 " in ask(server)
-        assert httpx.get(f"{server.url}/healthz", trust_env=False).status_code == 200
+        assert fetch(f"{server.url}/healthz").status_code == 200
 
 
 @contextlib.contextmanager

@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.end_to_end.faults.raw_clients import (
@@ -31,6 +30,7 @@ from tests.end_to_end.processes import (
     COMPLAINTS,
     Server,
     Sim,
+    fetch,
     running_server,
     settled_descriptors,
     wait_until,
@@ -147,7 +147,7 @@ def assert_contained(server: Server, attack: Attack) -> None:
         server.wait_for_log("connection_crashed", before + 1)
         answer += read_until(bystander, b"[DONE]")
     assert b"w29 " in answer
-    assert httpx.get(f"{server.url}/healthz", timeout=10, trust_env=False).status_code == 200
+    assert fetch(f"{server.url}/healthz").status_code == 200
     assert server.process.poll() is None
     assert server.children() == workers
 
@@ -193,7 +193,7 @@ def test_a_websocket_is_refused_and_its_connection_closed(
         answer = read_until_closed(sock)  # ends by the server's close, or its time limit fails this
         assert answer.startswith(b"HTTP/1.1 40")
     wait_until(lambda: server.descriptors() <= before)
-    assert httpx.get(f"{server.url}/healthz", trust_env=False).status_code == 200
+    assert fetch(f"{server.url}/healthz").status_code == 200
 
 
 @pytest.mark.parametrize("is_stream", [True, False], ids=["stream", "whole"])
@@ -280,7 +280,7 @@ def test_random_bytes_and_departures_leave_nothing_behind(server: Server, sim: S
     for _ in range(FUZZED):
         with connect(server) as sock, contextlib.suppress(ConnectionError):
             send_and_leave(sock, mutated(chance), chance)
-    assert httpx.get(f"{server.url}/healthz", timeout=10, trust_env=False).status_code == 200
+    assert fetch(f"{server.url}/healthz").status_code == 200
     server.wait_until_idle()
     sim.wait_until_all_closed()
     wait_until(lambda: server.descriptors() <= before)

@@ -39,7 +39,8 @@ def get(path: str = "/") -> bytes:
 class Application:
     """Answers with its path: ``/slow`` when told to, ``/endless`` for a while, ``/deaf`` never.
 
-    ``/large`` has a large answer, ``/hasty`` a head and no more, cut short by a departure.
+    ``/large`` has a large answer, ``/stubborn`` too, and goes on when it is cancelled; ``/stream``
+    goes on until it is told of a departure, and ``/hasty`` has a head and no more.
     """
 
     def __init__(self) -> None:
@@ -63,8 +64,8 @@ class Application:
                 return
             while (await receive()).get("more_body", False):
                 pass
-            if path == "/hasty":
-                await self.begin_unless_departed(receive, send)
+            if path in {"/hasty", "/stream"}:
+                await self.answer_unless_departed(receive, send, path)
                 return
             await send({"type": "http.response.start", "status": 200, "headers": []})
             if path.startswith("/slow"):
@@ -75,7 +76,7 @@ class Application:
             if path == "/endless":
                 self.gave_up.set()  # and its answer has no end
                 return
-            await send_body(send, bytes(LARGE_BYTES) if path == "/large" else path.encode())
+            await send_answer(send, path)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             if path.endswith("/lingering"):
                 await self.end.wait()
@@ -86,18 +87,33 @@ class Application:
             await self.go_on.wait()
             nursery.cancel_scope.cancel(reason="told to go on")
 
-    async def begin_unless_departed(
-        self, receive: ASGIReceiveCallable, send: ASGISendCallable
+    async def answer_unless_departed(
+        self, receive: ASGIReceiveCallable, send: ASGISendCallable, path: str
     ) -> None:
         headers = [(b"x-hasty", b"yes")]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.listen, receive, nursery.cancel_scope)
             await send({"type": "http.response.start", "status": 200, "headers": headers})
+            while path == "/stream":
+                await send_body(send, bytes(65_536))
+                await trio.lowlevel.checkpoint()  # no send waits any more after the end
 
     async def listen(self, receive: ASGIReceiveCallable, scope: trio.CancelScope) -> None:
         assert (await receive())["type"] == "http.disconnect"
         self.departed.set()
         scope.cancel(reason="the client has gone")
+
+
+async def send_answer(send: ASGISendCallable, path: str) -> None:
+    if path == "/large":
+        await send_body(send, bytes(LARGE_BYTES))
+    elif path == "/stubborn":
+        try:
+            await send_body(send, bytes(LARGE_BYTES))
+        finally:
+            await send_body(send, path.encode())  # noqa: ASYNC102 - that is what it is for
+    else:
+        await send_body(send, path.encode())
 
 
 async def send_body(send: ASGISendCallable, body: bytes) -> None:
@@ -107,10 +123,13 @@ async def send_body(send: ASGISendCallable, body: bytes) -> None:
 class Serving:
     """Serves ``application`` until told otherwise."""
 
-    def __init__(self, application: Application, port: int, over: trio.Event) -> None:
+    def __init__(
+        self, application: Application, port: int, over: trio.Event, scope: trio.CancelScope
+    ) -> None:
         self.application = application
         self.port = port
         self.over = over
+        self.scope = scope
         self._others = connections()
 
     async def wait_until_all_have_ended(self) -> None:
@@ -140,7 +159,8 @@ async def serving(**settings: Any) -> AsyncIterator[Serving]:
         async with trio.open_nursery() as nursery:
             run = partial(serve, application, config, shutdown_trigger=over.wait)
             (bind,) = await nursery.start(run)
-            yield Serving(application, int(bind.rpartition(":")[2]), over)
+            port = int(bind.rpartition(":")[2])
+            yield Serving(application, port, over, nursery.cancel_scope)
             over.set()
 
 
@@ -253,6 +273,58 @@ async def test_a_connection_that_crashes_ends_also_when_its_client_does_not_read
                 while not logs:  # noqa: ASYNC110 - nobody tells
                     await trio.sleep(0.01)
     assert [line["event"] for line in logs] == ["connection_crashed"]  # told when it has ended
+
+
+async def test_a_request_can_be_cancelled_while_its_client_holds_up_what_it_sends() -> None:
+    async with serving() as server:
+        with small(server) as sock:
+            sock.sendall(get("/endless"))
+            await server.application.gave_up.wait()
+            await server.wait_until_all_have_ended()
+
+
+@pytest.mark.parametrize("behind", [b"", get("/many") * 20_000])
+async def test_a_departure_is_told_to_a_request_whose_client_holds_up_what_it_sends(
+    behind: bytes,
+) -> None:
+    """Also where there is so much behind it that nothing is read; and it is no crash."""
+    with capture_logs() as logs:
+        async with serving() as server:
+            with small(server) as sock:
+                sock.sendall(get("/stream"))
+                sock.setblocking(False)
+                sock.send(behind)
+                await wait_all_tasks_blocked(SETTLED_SECONDS)
+                reset(sock)
+            await server.application.departed.wait()
+            await server.wait_until_all_have_ended()
+    assert logs == []
+
+
+async def test_nothing_follows_half_an_answer_when_the_server_is_cancelled() -> None:
+    """Whichever of a connection's tasks hears of that first; so there are some."""
+    with contextlib.ExitStack() as socks:
+        async with serving() as server:
+            clients = [socks.enter_context(small(server)) for _ in range(20)]
+            for client in clients:
+                client.sendall(get("/stubborn"))
+            await wait_all_tasks_blocked(SETTLED_SECONDS)
+            received = [read_at_once(client) for client in clients]  # now the kernel has room
+            server.scope.cancel(reason="the test cancels the server")
+            await trio.sleep_forever()
+        for client, data in zip(clients, received, strict=True):
+            assert b"/stubborn" not in data + await read_until(client, b"")
+
+
+def read_at_once(sock: socket.socket) -> bytes:
+    """Return what is there."""
+    data = b""
+    sock.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while piece := sock.recv(65_536):
+            data += piece
+    sock.settimeout(TEST_ENDS_WITHIN_SECONDS)
+    return data
 
 
 async def test_a_request_that_is_taken_back_harms_no_other_on_its_connection() -> None:

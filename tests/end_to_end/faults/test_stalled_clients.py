@@ -6,13 +6,14 @@ import ssl
 import time
 from collections.abc import Iterator
 
+import httpx
 import pytest
 import trio
 import trustme
 
 from tests.end_to_end.client import prompt
 from tests.end_to_end.faults.raw_clients import WINDOW, H2Client, body_of, connect, post
-from tests.end_to_end.processes import Server, Sim, running_server, wait_until
+from tests.end_to_end.processes import KEY, Server, Sim, running_server, wait_until
 
 FLOOD = "sim?tps=0&tokens=1000000"
 """More than the kernel's buffers, the replay buffer and Hypercorn's own will ever hold."""
@@ -111,6 +112,22 @@ def test_a_client_that_stops_reading_is_dropped_and_its_upstream_closed(
         # Also the request's own task is gone, and with it the connection; nothing was read here.
         wait_until(lambda: door.descriptors() <= before)
         assert b"[DONE]" not in read_to_the_end(sock)
+
+
+def test_an_answer_that_lives_on_loses_only_the_reader_that_stalls(
+    server: Server, sim: Sim
+) -> None:
+    request = post(body_of("x", model=FLOOD), "stall-continue")
+    header = b"\r\nX-On-Disconnect: continue\r\nHost:"
+    with connect(server, receive_buffer=4096) as sock:
+        sock.sendall(request.replace(b"\r\nHost:", header, 1))
+        assert sock.recv(100).startswith(b"HTTP/1.1 200")
+        (gone,) = server.wait_for_log("stream_disconnected", trace="stall-continue")
+        url = f"{server.url}/v1/streams/{gone['stream_id']}"
+        receipt = httpx.post(f"{url}/cancel", headers=KEY, timeout=30, trust_env=False).json()
+        assert receipt["cause"] == "stopped"
+    sim.wait_until_all_closed()
+    server.wait_until_idle()
 
 
 def test_the_same_over_tls(tls_server: Server, sim: Sim, authority: trustme.CA) -> None:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 import trio
 
-from tests.end_to_end.client import NOBODY, Exchange
+from tests.end_to_end.client import Exchange
 from tests.end_to_end.faults.played_upstream import (
     OLLAMA,
     SECRET,
@@ -22,7 +22,7 @@ from tests.end_to_end.faults.played_upstream import (
     saying,
     servers_before_upstream,
 )
-from tests.end_to_end.processes import KEY
+from tests.end_to_end.processes import KEY, NOBODY
 from tests.providers.raw_server import RawPeer
 
 AT_ONCE = 16

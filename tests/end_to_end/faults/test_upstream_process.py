@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-import httpx
 import trio
 
 from tests.end_to_end.client import Exchange, prompt
@@ -19,7 +18,7 @@ from tests.end_to_end.faults.played_upstream import (
     PlayedUpstream,
     servers_before_upstream,
 )
-from tests.end_to_end.processes import ROOT, wait_until
+from tests.end_to_end.processes import ROOT, fetch, wait_until
 
 LONG = "sim?tps=50&tokens=100000"
 SHORT = "sim?tps=0&tokens=2"
@@ -42,7 +41,7 @@ def model_server(upstream: PlayedUpstream) -> Iterator[subprocess.Popen[str]]:
 
 
 def readiness(upstream: PlayedUpstream) -> tuple[int, dict[str, Any]]:
-    told = httpx.get(f"{upstream.server.url}/readyz", timeout=10, trust_env=False)
+    told = fetch(f"{upstream.server.url}/readyz")
     return told.status_code, told.json()
 
 

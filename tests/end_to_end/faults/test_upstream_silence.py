@@ -8,7 +8,7 @@ import httpx
 import pytest
 import trio
 
-from tests.end_to_end.client import NOBODY, Exchange, prompt
+from tests.end_to_end.client import Exchange, prompt
 from tests.end_to_end.faults.played_upstream import (
     ENDS_WITHIN_SECONDS,
     OPENAI,
@@ -19,7 +19,7 @@ from tests.end_to_end.faults.played_upstream import (
     saying,
     servers_before_upstream,
 )
-from tests.end_to_end.processes import KEY
+from tests.end_to_end.processes import KEY, NOBODY
 from tests.providers.raw_server import RawPeer, raw_server
 
 SETTINGS = {"connect_timeout_s": "0.5", "first_token_timeout_s": "0.5", "idle_timeout_s": "0.4"}

@@ -6,6 +6,8 @@ from typing import Any
 
 import httpx
 
+from tests.end_to_end.processes import NOBODY
+
 
 @dataclass(frozen=True, slots=True)
 class LlamaServer:
@@ -15,7 +17,7 @@ class LlamaServer:
 
     def slots(self) -> list[dict[str, Any]]:
         """One object per slot; ``is_processing`` is True from launch to release."""
-        answer = httpx.get(f"{self.url}/slots", timeout=30)
+        answer = httpx.get(f"{self.url}/slots", timeout=30, verify=NOBODY)
         answer.raise_for_status()
         slots: list[dict[str, Any]] = answer.json()
         return slots
@@ -26,7 +28,7 @@ class LlamaServer:
 
     def counter(self, name: str) -> float:
         """Read a counter of ``/metrics``, brought up to date whenever a slot is released."""
-        answer = httpx.get(f"{self.url}/metrics", timeout=30)
+        answer = httpx.get(f"{self.url}/metrics", timeout=30, verify=NOBODY)
         answer.raise_for_status()
         for line in answer.text.splitlines():
             if line.startswith(f"llamacpp:{name} "):

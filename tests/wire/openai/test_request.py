@@ -31,8 +31,10 @@ def refusal(body: bytes) -> RequestError:
     return raised.value
 
 
-def test_a_prompt_is_a_conversation_of_one_message() -> None:
-    assert decode_chat_request(b'{"prompt":"hi"}') == ChatRequest((Message("user", "hi"),))
+def test_a_prompt_is_the_next_turn_of_what_is_stored_and_messages_are_all_there_is() -> None:
+    turn = ChatRequest((Message("user", "hi"),), continues=True)
+    assert decode_chat_request(b'{"prompt":"hi"}') == turn
+    assert not decode_chat_request(b'{"messages":[{"role":"user","content":"hi"}]}').continues
 
 
 def test_every_known_key_has_its_field_and_all_others_are_extra_as_sent() -> None:

@@ -3,9 +3,10 @@
 import trio
 
 from jarvis_trio.engine.policies import Policy
+from jarvis_trio.engine.prompt import Prompt
 from jarvis_trio.engine.session import Session
 from jarvis_trio.engine.sessions import Sessions
-from jarvis_trio.engine.stream import LiveStream, Prompt
+from jarvis_trio.engine.stream import LiveStream
 
 _submit = Sessions.submit
 _take_over = Sessions._take_over

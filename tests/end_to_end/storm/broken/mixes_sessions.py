@@ -1,8 +1,9 @@
 """Text of a superseded answer comes out of the answers of other sessions."""
 
 from jarvis_trio.engine.policies import Policy
+from jarvis_trio.engine.prompt import Prompt
 from jarvis_trio.engine.sessions import Sessions
-from jarvis_trio.engine.stream import LiveStream, Prompt
+from jarvis_trio.engine.stream import LiveStream
 from jarvis_trio.events import Text
 
 _submit = Sessions.submit

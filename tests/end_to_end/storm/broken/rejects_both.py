@@ -1,8 +1,9 @@
 """A prompt that is rejected ends the live answer all the same."""
 
 from jarvis_trio.engine.policies import Policy
+from jarvis_trio.engine.prompt import Prompt
 from jarvis_trio.engine.sessions import Sessions
-from jarvis_trio.engine.stream import LiveStream, Prompt
+from jarvis_trio.engine.stream import LiveStream
 from jarvis_trio.errors import SessionBusyError
 from jarvis_trio.events import Cause
 

@@ -1,0 +1,1 @@
+"""The steps. Their revisions are numbers, so that a later one is known as such."""

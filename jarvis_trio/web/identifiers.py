@@ -1,0 +1,7 @@
+"""The words that clients name things by."""
+
+import re
+from typing import Final
+
+IDENTIFIER: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+"""A session, or a request."""

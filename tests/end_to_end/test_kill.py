@@ -1,0 +1,116 @@
+"""kill -9 at any instant of a storm: the history is whole, and says what was interrupted.
+
+A turn is acknowledged when its client has read the finish reason and ``[DONE]``.
+"""
+
+import random
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.end_to_end.client import Exchange, prompt
+from tests.end_to_end.processes import Sim
+from tests.end_to_end.serving import command, environment
+
+STORMS = 50
+SESSIONS = 4
+LONGEST_SECONDS = 0.4
+TOKENS = 12
+WHOLE = "".join(f"w{n} " for n in range(TOKENS))
+MODEL = f"sim?tps=500&tokens={TOKENS}"
+
+
+class Told:
+    """What the clients of one session were told, prompt by prompt."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Exchange] = {}
+
+    @property
+    def acknowledged(self) -> list[str]:
+        return [text for text, exchange in self.answers.items() if exchange.is_complete]
+
+
+async def storm(
+    url: str, process: subprocess.Popen[bytes], number: int, told: dict[str, Told]
+) -> None:
+    """Send prompts over each other until the server is killed amid them."""
+    rng = random.Random(number)  # noqa: S311 - reproducible, not secret
+
+    async def send(session: str, text: str) -> None:
+        exchange = told[session].answers[text] = Exchange()
+        await prompt(url, text, session=session, exchange=exchange, model=MODEL)
+
+    async def keep_sending(session: str) -> None:
+        async with trio.open_nursery() as prompts:
+            for count in range(1000):
+                text = f"{session} storm {number} prompt {count}"
+                prompts.start_soon(send, session, text)
+                # Some are superseded at once, some amid their answer, some are answered.
+                await trio.sleep(rng.choice([0.0, 0.005, 0.02, 0.08]))
+
+    async with trio.open_nursery() as clients:
+        for session in told:
+            clients.start_soon(keep_sending, session)
+        await trio.sleep(rng.uniform(0.02, LONGEST_SECONDS))
+        process.kill()
+        clients.cancel_scope.cancel(reason="the server is no more")
+
+
+def kept(database: Path, session: str) -> Iterator[tuple[str, tuple[str, str, str | None]]]:
+    """Yield each turn: the prompt, the answer, its state, its cause."""
+    with closing(sqlite3.connect(database)) as connection:
+        rows = connection.execute(
+            "SELECT m.role, m.text, m.state, m.cause FROM messages m JOIN sessions s"
+            " ON m.session = s.key WHERE s.id = ? ORDER BY m.seq",
+            [session],
+        ).fetchall()
+    assert len(rows) % 2 == 0
+    for asked, answer in zip(rows[::2], rows[1::2], strict=True):
+        assert (asked[0], answer[0]) == ("user", "assistant")
+        yield asked[1], (answer[1], answer[2], answer[3])
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.filterwarnings("ignore:Async generator 'httpx:ResourceWarning")  # of cut-off clients
+def test_no_kill_takes_a_turn_that_was_acknowledged_or_passes_off_half_an_answer_as_whole(
+    tmp_path: Path, sim: Sim
+) -> None:
+    database = tmp_path / "history.db"
+    told = {f"s{n}": Told() for n in range(SESSIONS)}
+    for number in range(STORMS):
+        with subprocess.Popen(
+            [word for word in command("--port", "0") if word not in ("-X", "dev")],
+            env=environment(
+                upstream=sim.upstream("openai"),
+                database=f"sqlite:///{database}",
+                log_level="error",
+            ),
+            stdout=subprocess.PIPE,
+        ) as process:
+            assert process.stdout is not None
+            ready = process.stdout.readline().decode()
+            assert ready.startswith("jarvis_trio ready on "), ready
+            trio.run(storm, ready.split()[3], process, number, told)
+        with closing(sqlite3.connect(database)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    acknowledged = interrupted = 0
+    for session, exchanges in told.items():
+        turns = dict(kept(database, session))
+        sent = list(exchanges.answers)
+        assert list(turns) == [text for text in sent if text in turns], "not in their order"
+        for text in exchanges.acknowledged:
+            assert exchanges.answers[text].text == WHOLE
+            assert turns[text] == (WHOLE, "complete", "completed")
+            acknowledged += 1
+        for text, (answer, state, cause) in turns.items():
+            assert (state == "complete") == (answer == WHOLE and cause == "completed"), text
+            assert WHOLE.startswith(answer)
+            interrupted += state == "interrupted"
+    assert acknowledged > STORMS
+    assert interrupted > STORMS

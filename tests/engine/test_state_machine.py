@@ -1,0 +1,298 @@
+"""Sessions in every order in which things can happen to them (I1 to I8, design §4 to §6).
+
+Every step is followed by :mod:`session_checks`, against :mod:`session_model`. They are the same
+steps each time; ``SOAK_EXAMPLES=2000`` has it go where it has not been before.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from math import inf
+from typing import Final, get_args
+
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import run_state_machine_as_test as run_machine
+
+from jarvis_trio.engine.asking import LONGEST_DELAY_SECONDS
+from jarvis_trio.engine.policies import Policy
+from jarvis_trio.errors import ServerShutdownError, SessionBusyError, SupersededError
+from jarvis_trio.events import Cause
+from tests.engine.listeners import Listener
+from tests.engine.session_answer import Answer, Key, Stage
+from tests.engine.session_checks import check_all
+from tests.engine.session_model import Room
+from tests.engine.session_world import LIMITS, World
+from tests.engine.steered_upstream import ERRORS, Backend
+
+KEYS: Final[list[Key]] = [("ann", "s"), ("ann", "t"), ("bob", "s"), ("bob", "t")]
+
+rooms = st.builds(
+    Room,
+    max_streams=st.integers(2, 5),
+    concurrency=st.sampled_from([None, 1, 2]),
+    max_queue=st.integers(0, 3),
+)
+keys = st.sampled_from(KEYS)
+which = st.integers(0, 7)
+sizes = st.lists(st.sampled_from([0, 8, 8, 700, 2500]), min_size=1, max_size=3)
+backends = st.sampled_from(["honest"] * 4 + [*get_args(Backend)])
+errors = st.sampled_from([*["down"] * 5, *ERRORS])
+ends = st.sampled_from(["", *["end"] * 6, *ERRORS])
+may_read = st.sampled_from([inf, 0, 10])
+ages = st.sampled_from([0] * 9 + [30])
+durations = st.sampled_from([0.02, 0.075, 0.25, 0.5, 1, 2, 5, 10.5, 21])
+
+
+def there_is(*stages: Stage) -> Callable[["SessionMachine"], bool]:
+    """Allow a rule where an answer is at one of these stages."""
+    return lambda machine: bool(machine.world.model.at(*stages))
+
+
+has_any = there_is(*Stage)
+lives = there_is(*(stage for stage in Stage if stage is not Stage.GONE))
+
+
+class SessionMachine(RuleBasedStateMachine):
+    """What users, their connections, the model server and the clock do, one at a time."""
+
+    world: World
+    ending: str
+
+    @initialize(
+        room=rooms,
+        ending=st.sampled_from(["is answered", "is stopped", "is left", "is shut down"]),
+        schedule=st.random_module(),  # in which order trio runs what can run
+    )
+    def begin(self, room: Room, ending: str, schedule: object) -> None:
+        self.world = World(room, LIMITS, check_all)
+        self.ending = ending
+
+    # A rule for each policy, as hypothesis leaves some rules out of each run.
+    @rule(key=keys, may_read=may_read)
+    def enqueue(self, key: Key, may_read: float) -> None:
+        self._prompt(key, Policy.ENQUEUE, may_read)
+
+    @rule(key=keys, may_read=may_read, age=ages)
+    def interrupt(self, key: Key, may_read: float, age: float) -> None:
+        self._prompt(key, Policy.INTERRUPT, may_read, age)
+
+    @rule(key=keys, may_read=may_read)
+    def reject(self, key: Key, may_read: float) -> None:
+        self._prompt(key, Policy.REJECT, may_read)
+
+    @rule(which=which)
+    @precondition(there_is(Stage.ASKS))
+    def accept(self, which: int) -> None:
+        answer = self._pick(which, Stage.ASKS)
+        self.world.step(answer.call.accept, touches=answer.key)
+
+    @rule(which=which, attempts=st.lists(errors, min_size=1, max_size=3))
+    @precondition(there_is(Stage.ASKS))
+    def refuse(self, which: int, attempts: list[str]) -> None:
+        """And again, should it be asked again."""
+        answer = self._pick(which, Stage.ASKS)
+        for error in attempts:
+            if answer.stage is Stage.ASKS:
+                self.world.step(partial(answer.call.refuse, ERRORS[error]()), touches=answer.key)
+            if answer.stage is Stage.PAUSES:
+                self.world.let_pass(LONGEST_DELAY_SECONDS)
+
+    @rule(which=which, sizes=sizes)
+    @precondition(there_is(Stage.ASKS, Stage.ANSWERS))
+    def give(self, which: int, sizes: list[int]) -> None:
+        answer = self._pick_accepted(which)
+        if not answer.call.has_ended:
+            self.world.step(lambda: answer.call.give(*sizes), touches=answer.key)
+
+    @rule(which=which, sizes=sizes | st.just([]), has_marker=st.booleans(), end=ends)
+    @precondition(there_is(Stage.ASKS, Stage.ANSWERS))
+    def end(self, which: int, sizes: list[int], has_marker: bool, end: str) -> None:
+        """With some last text, with an end marker or without, and then or only after a while."""
+        answer = self._pick_accepted(which)
+        if not answer.call.has_ended:
+            self.world.step(
+                lambda: self._end(answer, sizes, has_marker=has_marker, end=end), touches=answer.key
+            )
+
+    @rule(which=which)
+    @precondition(there_is(Stage.ASKS, Stage.ANSWERS))
+    def have_close_hang(self, which: int) -> None:
+        self._pick(which, Stage.ASKS, Stage.ANSWERS).call.hangs = True
+
+    @rule(which=which)
+    @precondition(there_is(Stage.CLOSES, Stage.QUARANTINED))
+    def let_go(self, which: int) -> None:
+        answer = self._pick(which, Stage.CLOSES, Stage.QUARANTINED)
+        self.world.step(answer.call.let_go, touches=answer.key)
+
+    @rule(which=which, times=st.integers(1, 2), backend=backends)
+    @precondition(has_any)
+    def stop_stream(self, which: int, times: int, backend: Backend) -> None:
+        answer = self._pick(which, *Stage)
+
+        def stop() -> None:
+            self.world.set_backend(backend)
+            owner, stream_id = answer.key[0], answer.stream.id
+            assert self.world.sessions.directory.stream(f"not {owner}", stream_id) is None
+            found = self.world.sessions.directory.stream(owner, stream_id)
+            assert found is (answer.stream if answer.is_live else None)
+            for _ in range(times if answer.is_live else 0):
+                self.world.stop(answer)
+
+        self.world.step(stop, touches=answer.key)
+
+    @rule(key=keys, which=which, is_named=st.booleans())
+    @precondition(has_any)
+    def stop_session(self, key: Key, which: int, is_named: bool) -> None:
+        """As the web does: what is named and is not the session's any more harms nothing."""
+        model, sessions = self.world.model, self.world.sessions
+        meant = model.answers[-1 - which % len(model.answers)] if is_named else None
+
+        def stop() -> None:
+            stream = sessions.directory.current(*key, meant.stream.id if meant else None)
+            line = model.lines.get(key, [])
+            assert (stream is None) == (not line)
+            if stream is not None and (meant is None or stream is meant.stream):
+                self.world.stop(next(answer for answer in line if answer.stream is stream))
+            else:
+                assert meant not in line
+
+        self.world.step(stop, touches=key)
+
+    @rule(backend=backends)
+    @precondition(lambda machine: any(not stop.receipts for stop in machine.world.stops.values()))
+    def set_backend(self, backend: Backend) -> None:
+        self.world.step(lambda: self.world.set_backend(backend), touches=("nobody", ""))
+
+    @rule(which=which, may_read=may_read)
+    @precondition(lives)
+    def attach(self, which: int, may_read: float) -> None:
+        answer = self._pick(which, *Stage)
+        if answer.is_live and answer.cause is not Cause.CLIENT_DISCONNECT:
+            self.world.step(lambda: self.world.attach(answer, may_read), touches=answer.key)
+
+    @rule(which=which, size=st.sampled_from([1, 30, 1000, inf]))
+    @precondition(has_any)
+    def read(self, which: int, size: float) -> None:
+        answer, reader = self._pick_reader(which, is_listening=False)
+        if reader is not None:
+            self.world.step(lambda: reader.read(size), touches=answer.key)
+
+    @rule(which=which)
+    @precondition(lives)
+    def leave(self, which: int) -> None:
+        answer, reader = self._pick_reader(which)
+        if reader is not None:
+            self.world.step(lambda: self.world.leave(answer, reader), touches=answer.key)
+
+    @rule(seconds=durations)
+    def wait(self, seconds: float) -> None:
+        self.world.let_pass(seconds)
+
+    def teardown(self) -> None:
+        """Bring all to its end in one of the ways there are, and see that nothing is left (I6)."""
+        if not hasattr(self, "world"):
+            return
+        try:
+            if sys.exc_info()[0] is None:  # what has failed already is told, not what follows
+                self._bring_to_its_end()
+        finally:
+            self.world.finish()
+
+    def _bring_to_its_end(self) -> None:
+        world = self.world
+        world.step(lambda: world.set_backend("honest"))
+        if self.ending == "is shut down":
+            world.step(world.shut_down)
+            self._see_no_prompt_taken()
+        for answer in world.model.live:
+            if self.ending == "is stopped":
+                world.step(partial(world.stop, answer))
+            for reader in answer.readers if self.ending == "is left" else ():
+                world.step(partial(world.leave, answer, reader))
+        world.let_pass(LIMITS.cleanup_timeout_seconds)
+        assert self.ending == "is answered" or not world.model.lines  # I4
+        while live := world.model.live:
+            for answer in live:
+                self._let_end(answer)
+            world.let_pass(1)
+        if self.ending == "is shut down":
+            assert world.sessions.closed.is_set()
+            self._see_no_prompt_taken()
+
+    def _see_no_prompt_taken(self) -> None:
+        refusal = self.world.run.do(lambda: self.world.prompt(KEYS[0], Policy.INTERRUPT, 0, inf))
+        assert isinstance(refusal, ServerShutdownError)
+
+    def _let_end(self, answer: Answer) -> None:
+        for reader in answer.readers:
+            self.world.step(partial(reader.read, inf))
+        if answer.stage in {Stage.CLOSES, Stage.QUARANTINED}:
+            self.world.step(answer.call.let_go)
+        elif answer.stage in {Stage.ASKS, Stage.ANSWERS}:
+            self.world.step(answer.call.accept)
+            self.world.step(partial(self._end, answer, [], has_marker=True, end="end"))
+
+    def _prompt(self, key: Key, policy: Policy, may_read: float, age: float = 0) -> None:
+        """Send one whose request began to arrive so many seconds ago."""
+        world = self.world
+        arrived_at = world.now - age
+        expected = world.model.refusal(key, policy, arrived_at)
+
+        def send() -> None:
+            refusal = world.prompt(key, policy, arrived_at, may_read)
+            assert type(refusal) is (expected or type(None)), (refusal, expected)
+            if refusal is not None:
+                must_not_be_replayed = isinstance(refusal, (SessionBusyError, SupersededError))
+                assert refusal.should_retry is (False if must_not_be_replayed else None)
+
+        world.step(send, touches=key)
+
+    def _end(self, answer: Answer, sizes: list[int], *, has_marker: bool, end: str) -> None:
+        call = answer.call
+        call.give(*sizes)
+        if has_marker and not call.is_finished:
+            call.finish()
+        if end:
+            call.end(ERRORS[end]() if end in ERRORS else "end")
+
+    def _pick(self, which: int, *stages: Stage) -> Answer:
+        """Return one of those that are at these stages, the newest first."""
+        answers = self.world.model.at(*stages)
+        return answers[-1 - which % len(answers)]
+
+    def _pick_accepted(self, which: int) -> Answer:
+        """Return one that answers, or that is asked for, once that is accepted."""
+        answer = self._pick(which, Stage.ASKS, Stage.ANSWERS)
+        if answer.stage is Stage.ASKS:
+            self.world.step(answer.call.accept, touches=answer.key)
+        return answer
+
+    def _pick_reader(
+        self, which: int, *, is_listening: bool | None = None
+    ) -> tuple[Answer, Listener | None]:
+        answer = self._pick(which, *Stage)
+        readers = [
+            reader
+            for reader in answer.readers
+            if not reader.has_left and is_listening in {None, reader.is_listening}
+        ]
+        return answer, readers[which % len(readers)] if readers else None
+
+
+def test_sessions_keep_their_promises_in_whatever_order_things_happen() -> None:
+    soak = int(os.environ.get("SOAK_EXAMPLES", "0"))
+    run_machine(
+        SessionMachine,
+        settings=settings(
+            max_examples=soak or 250,
+            stateful_step_count=50,
+            deadline=None,
+            derandomize=not soak,
+            database=None,
+            phases=[Phase.generate, Phase.shrink],
+        ),
+    )
