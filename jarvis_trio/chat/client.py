@@ -6,7 +6,8 @@ Above: conversations. Below: httpx, whose errors end here. It knows nothing of t
 import os
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -26,6 +27,8 @@ QUIET_SECONDS: Final = 120.0
 """A server that writes an answer sends a comment every few seconds; this one has gone."""
 
 MOST_REFUSAL_BYTES: Final = 64 * 1024
+
+MESSAGES_A_PAGE: Final = 1000
 
 Kind = TypeVar("Kind")
 
@@ -60,12 +63,23 @@ class Receipt(Struct, frozen=True):
 
 
 class SessionEntry(Struct, frozen=True):
-    """A session in the list; times are as the server gives them."""
+    """A session in the list; ``updated_at`` is in unix seconds."""
 
     id: str
     title: str | None = None
-    updated_at: Any = None
+    updated_at: float | None = None
     active_stream_id: str | None = None
+
+    @property
+    def updated(self) -> str:
+        """When that was, on the clock of who reads it."""
+        if self.updated_at is None:
+            return ""
+        try:
+            then = datetime.fromtimestamp(self.updated_at, UTC).astimezone()
+        except (ValueError, OverflowError, OSError):  # no year that there is
+            return ""
+        return then.strftime("%Y-%m-%d %H:%M")
 
 
 class SessionList(Struct, frozen=True):
@@ -79,14 +93,16 @@ class StoredMessage(Struct, frozen=True):
     """One message of a session's history. ``state``: complete, interrupted or failed."""
 
     role: str
+    seq: int = 0
     content: str | None = None
     state: str | None = None
 
 
 class StoredMessages(Struct, frozen=True):
-    """What a session's history holds."""
+    """A page of a session's history; more of it is behind the last one's ``seq``."""
 
     data: list[StoredMessage]
+    has_more: bool = False
 
 
 class Reply:
@@ -114,6 +130,21 @@ class Reply:
         """Read to the end of the body, for nothing."""
         while await anext(self._body, None) is not None:
             pass
+
+
+class _Sent(httpx.AsyncByteStream):
+    """A request's body. httpx's own is a generator, of which a cancel would leave a part behind."""
+
+    def __init__(self, body: bytes) -> None:
+        self._left = [body] if body else []
+
+    def __aiter__(self) -> "_Sent":
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
 
 
 class Client:
@@ -153,10 +184,15 @@ class Client:
         query = f"?search={quote(search, safe='')}" if search else ""
         return await self._fetch(SessionList, "GET", f"v1/sessions{query}")
 
-    async def messages(self, session_id: str) -> list[StoredMessage]:
-        """Return a session's history, oldest first."""
-        path = f"v1/sessions/{quote(session_id, safe='')}/messages"
-        return (await self._fetch(StoredMessages, "GET", path)).data
+    async def last_messages(self, session_id: str, most: int) -> list[StoredMessage]:
+        """Return the last of a session's history, oldest first; it is read from its beginning."""
+        path = f"v1/sessions/{quote(session_id, safe='')}/messages?limit={MESSAGES_A_PAGE}"
+        page = await self._fetch(StoredMessages, "GET", path)
+        last = page.data[-most:]
+        while page.has_more and page.data:
+            page = await self._fetch(StoredMessages, "GET", f"{path}&after={page.data[-1].seq}")
+            last = [*last, *page.data][-most:]
+        return last
 
     async def _fetch(
         self, kind: type[Kind], method: str, path: str, body: dict[str, Any] | None = None
@@ -175,8 +211,10 @@ class Client:
     async def _sending(
         self, method: str, path: str, headers: dict[str, str], body: dict[str, Any] | None
     ) -> AsyncGenerator[httpx.Response, None]:
+        request = self._http.build_request(method, path, headers=headers, json=body)
+        request.stream = _Sent(request.content)
         try:
-            async with self._http.stream(method, path, headers=headers, json=body) as response:
+            async with aclosing(await self._http.send(request, stream=True)) as response:
                 if response.status_code != 200:
                     raise _refusal(response.status_code, await response.aread())
                 yield response

@@ -23,6 +23,9 @@ space before it."""
 
 NOT_FOUND: Final = 404
 
+MOST_HISTORY: Final = 10
+"""Messages that are shown of a session which is continued."""
+
 _COMMAND: Final = re.compile(r"/(\S*)[ \t]*([^\n]*)")
 
 
@@ -66,7 +69,7 @@ class Commands:
         """Show what was said before in the session that is continued, if it is known."""
         talk = self._conversation
         with suppress(ChatError):  # the first prompt will tell what is wrong
-            await talk.view.history(await talk.client.messages(talk.session_id))
+            await talk.view.history(await talk.client.last_messages(talk.session_id, MOST_HISTORY))
 
     async def _unknown(self, name: str, _: str) -> None:
         await self._conversation.view.error(
@@ -88,7 +91,7 @@ class Commands:
         if not await self._may_leave_for(session_id):
             return
         try:
-            messages = await talk.client.messages(session_id)
+            messages = await talk.client.last_messages(session_id, MOST_HISTORY)
         except ChatError as error:
             await talk.view.error(f"still in {talk.session_id}: {error.message}")
             return

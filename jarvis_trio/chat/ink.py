@@ -108,9 +108,10 @@ class Ink:
             table.add_column(name)
         for entry in found.data:
             live = "● live" if entry.active_stream_id else ""
-            updated = safe_line(str(entry.updated_at or ""))
             title = Text(safe_line(entry.title or ""))
-            table.add_row(Text(safe_line(entry.id)), title, Text(updated, DIM), Text(live, "green"))
+            table.add_row(
+                Text(safe_line(entry.id)), title, Text(entry.updated, DIM), Text(live, "green")
+            )
         rows = self.rows(table, width)
         more = "there are more; /sessions TEXT looks for one"
         return [*rows, *(self.remark(more, DIM, width) if found.has_more else [])]

@@ -30,8 +30,7 @@ MOST_AHEAD_CHARACTERS: Final = 256 * 1024
 """What may wait to be drawn; an answer that is faster than its terminal waits with the rest."""
 
 MOST_WAITING: Final = 3
-MOST_HISTORY: Final = 10
-"""Prompts that wait, and messages of the past, which are shown."""
+"""Prompts that wait, and are shown."""
 
 _Rows = Callable[[int], list[Row]]
 """Rows, once the width is known."""
@@ -134,13 +133,13 @@ class LiveView:
         self._add(partial(self._ink.sessions, found))
 
     async def history(self, messages: Sequence[StoredMessage]) -> None:
-        """Show the last messages as if they had just been said."""
-        for message in messages[-MOST_HISTORY:]:
+        """Show them as if they had just been said."""
+        for message in messages:
             text = message.content or ""
             if message.role == "user":
                 self._add(partial(self._ink.prompt, text))
             elif message.role == "assistant":
-                self._add(partial(self._ink.markdown, text))
+                self._add(partial(self._drawn, Block(text)))
                 if message.state not in (None, "complete"):
                     await self.note(str(message.state))
 

@@ -85,8 +85,8 @@ class PlainView:
     async def sessions(self, found: SessionList) -> None:
         """Write one line for each, with tabs between its columns."""
         for entry in found.data:
-            columns = (entry.id, entry.title or "", entry.updated_at, entry.active_stream_id or "")
-            line = "\t".join(safe_line(str(column)) for column in columns)
+            columns = (entry.id, entry.title or "", entry.updated, entry.active_stream_id or "")
+            line = "\t".join(safe_line(column) for column in columns)
             await write(self._answers, f"{line}\n")
 
     async def history(self, messages: Sequence[StoredMessage]) -> None:

@@ -98,6 +98,7 @@ class ScriptedServer(httpx.AsyncBaseTransport):
 
     def __init__(self) -> None:
         self.asked: deque[Asked] = deque()
+        self.takes_nothing = False
 
     def client(self) -> Client:
         """Return a client of it."""
@@ -105,6 +106,10 @@ class ScriptedServer(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         asked = Asked(request)
+        if self.takes_nothing:
+            assert isinstance(request.stream, httpx.AsyncByteStream)
+            async for _ in request.stream:
+                await trio.sleep_forever()
         self.asked.append(asked)
         await asked.answered.wait()
         if isinstance(asked.response, Exception):

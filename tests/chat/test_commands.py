@@ -1,5 +1,7 @@
 """Lines that begin with a slash."""
 
+from unittest.mock import ANY
+
 from trio.testing import MockClock
 
 from jarvis_trio.chat.keys import Key
@@ -11,11 +13,11 @@ SESSIONS = "/v1/sessions"
 
 async def test_sessions_are_listed_and_looked_for(autojump_clock: MockClock, chat: Chat) -> None:
     await chat.say("/sessions")
-    entry = {"id": "s-1", "title": "Sums", "created_at": 1, "updated_at": "today",
+    entry = {"id": "s-1", "title": "Sums", "created_at": 1, "updated_at": 1_790_000_000,
              "active_stream_id": "str_1"}  # fmt: skip
     (await chat.server.next(SESSIONS)).reply_with({"data": [entry], "has_more": True, "x": 1})
     lines = await chat.lines()
-    assert lines[1].split() == ["s-1", "Sums", "today", "●", "live"]
+    assert lines[1].split() == ["s-1", "Sums", ANY, ANY, "●", "live"]
     assert lines[2] == "there are more; /sessions TEXT looks for one"
     await chat.say("/sessions two & two")
     asked = await chat.server.next(SESSIONS)
@@ -47,6 +49,17 @@ async def test_a_session_is_continued_with_what_was_said(
     assert await chat.lines() == ["> 2+2?", "4, or", "interrupted", "session other", ">"]
     await chat.say("go on")
     assert (await chat.server.next()).request.headers["x-session-id"] == "other"
+
+
+async def test_of_a_long_history_the_end_is_shown(autojump_clock: MockClock, chat: Chat) -> None:
+    await chat.say("/session other")
+    pages = ([*range(1, 8)], [*range(8, 15)], [15])
+    for page, after in zip(pages, (None, "7", "14"), strict=True):
+        asked = await chat.server.next(f"{SESSIONS}/other/messages")
+        assert asked.request.url.params.get("after") == after
+        messages = [{"seq": seq, "role": "user", "content": f"line {seq}"} for seq in page]
+        asked.reply_with({"data": messages, "has_more": page != [15]})
+    assert (await chat.lines())[:-2] == [f"> line {seq}" for seq in range(6, 16)]
 
 
 async def test_an_unknown_session_is_not_gone_to(autojump_clock: MockClock, chat: Chat) -> None:

@@ -1,5 +1,7 @@
 """One person and a server: prompts, stops, and what goes wrong."""
 
+import gc
+
 import httpx
 import trio
 from trio.testing import MockClock
@@ -113,6 +115,17 @@ async def test_ctrl_c_before_the_answer_has_a_name_closes_its_connection(
     await chat.press(Key.INTERRUPT)
     assert (await chat.lines())[-2:] == ["left: the connection is closed", ">"]
     assert not chat.server.asked
+
+
+async def test_ctrl_c_while_the_prompt_is_being_sent_leaves_nothing_behind(
+    autojump_clock: MockClock, chat: Chat
+) -> None:
+    chat.server.takes_nothing = True
+    await chat.say("one")
+    await chat.lines()
+    await chat.press(Key.INTERRUPT)
+    assert (await chat.lines())[-2:] == ["left: the connection is closed", ">"]
+    gc.collect()
 
 
 async def test_a_second_ctrl_c_does_not_wait_for_a_stop_that_hangs(

@@ -62,7 +62,7 @@ HOSTILE = [
 @pytest.mark.parametrize("width", [1, 20, 80])
 @pytest.mark.parametrize("source", HOSTILE)
 def test_no_text_is_a_command_and_every_row_fits(ink: Ink, source: str, width: int) -> None:
-    entry = SessionEntry(source, source, source, source)
+    entry = SessionEntry(source, source, 1e300, source)
     shown = (
         ink.markdown(source, width),
         ink.thought(source, width),
@@ -87,12 +87,12 @@ def test_no_colour_is_sent_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch)
 def test_the_list_of_sessions_marks_those_that_answer(ink: Ink) -> None:
     found = SessionList(
         [
-            SessionEntry("s-1", "First [red]", "2026-01-02T03:04:05Z", "str_1"),
+            SessionEntry("s-1", "First [red]", 1_790_000_000, "str_1"),
             SessionEntry("s-2"),
         ]
     )
     lines = seen(ink.sessions(found, 80)).splitlines()
-    assert re.fullmatch(r"s-1 +First \[red\] +2026-01-02T03:04:05Z +● live", lines[1])
+    assert re.fullmatch(r"s-1 +First \[red\] +2026-09-2[12] \d\d:\d\d +● live", lines[1])
     assert lines[2] == "s-2"
     assert seen(ink.sessions(SessionList([]), 80)) == "there is none"
 

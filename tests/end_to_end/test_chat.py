@@ -142,9 +142,25 @@ def test_a_pasted_page_is_one_prompt(slow: Server, tmp_path: Path) -> None:
         assert len(slow.wait_for_log("stream_start", session="pasted")) == 1
 
 
-def test_sessions_of_a_server_without_a_list_and_other_commands(
-    server: Server, tmp_path: Path
-) -> None:
+def test_a_session_is_found_in_the_list_and_continued(server: Server, tmp_path: Path) -> None:
+    said = piped(server.url, "What is 7+7?\n", "--session", "yesterdays")
+    assert said.returncode == 0
+    with typing(server, tmp_path, "--session", "todays") as user:
+        user.say("/sessions 7+7")
+        user.wait_for("yesterdays  What is 7+7?  20")
+        user.say("/session yesterdays")
+        user.wait_for("7+7 = 14.")
+        user.wait_for("session yesterdays")
+        user.say("What is 8+8?")
+        user.wait_for("8+8 = 16.")
+        user.wait_for("really worked out.", times=2)
+        server.wait_for_log("stream_start", count=2, session="yesterdays")
+        server.wait_for_log("stream_end", count=2, session="yesterdays")
+        user.say("/session nobodys")
+        user.wait_for("still in yesterdays: ")
+
+
+def test_help_a_new_session_and_two_times_ctrl_c(server: Server, tmp_path: Path) -> None:
     with typing(server, tmp_path) as user:
         user.say("/help")
         user.wait_for("/sessions [text]")

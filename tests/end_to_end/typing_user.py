@@ -127,4 +127,5 @@ def typing_user(url: str, *options: str, complaints: Path) -> Iterator[TypingUse
         stop(process)
         if user._terminal >= 0:
             user.close()
-    assert complaints.read_text("utf-8") == ""
+    complained = complaints.read_text("utf-8")
+    assert not complained, complained
