@@ -207,12 +207,13 @@ async def test_an_upstream_that_wedges_on_a_cancel_fails_the_next_prompt_and_the
     silence = b"" if phase == "connect" else api.head()
 
     async def play(peer: RawPeer, request: bytes) -> None:
-        if b"<A>" in request:
-            await dripping(api.head(), api.tokens(0))(peer, request)
+        # The newest first: what came before a prompt comes with it.
+        if b"<C>" in request:
+            await saying(api.head(), api.answer)(peer, request)
         elif b"<B>" in request:
             await saying(silence, then="stay")(peer, request)
         else:
-            await saying(api.head(), api.answer)(peer, request)
+            await dripping(api.head(), api.tokens(0))(peer, request)
 
     session = f"wedged-{phase}-{ending}"
     first = Exchange()
