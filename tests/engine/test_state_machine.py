@@ -9,11 +9,11 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from math import inf
-from typing import Final, get_args
+from typing import get_args
 
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import initialize, precondition, rule
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 
 from jarvis_trio.engine.asking import LONGEST_DELAY_SECONDS
@@ -24,10 +24,9 @@ from tests.engine.listeners import Listener
 from tests.engine.session_answer import Answer, Key, Stage
 from tests.engine.session_checks import check_all
 from tests.engine.session_model import Room
-from tests.engine.session_world import LIMITS, World
+from tests.engine.session_returns import KEYS, ReturnRules, kinds
+from tests.engine.session_world import LIMITS, Kind, World
 from tests.engine.steered_upstream import ERRORS, Backend
-
-KEYS: Final[list[Key]] = [("ann", "s"), ("ann", "t"), ("bob", "s"), ("bob", "t")]
 
 rooms = st.builds(
     Room,
@@ -55,10 +54,9 @@ has_any = there_is(*Stage)
 lives = there_is(*(stage for stage in Stage if stage is not Stage.GONE))
 
 
-class SessionMachine(RuleBasedStateMachine):
+class SessionMachine(ReturnRules):
     """What users, their connections, the model server and the clock do, one at a time."""
 
-    world: World
     ending: str
 
     @initialize(
@@ -71,17 +69,21 @@ class SessionMachine(RuleBasedStateMachine):
         self.ending = ending
 
     # A rule for each policy, as hypothesis leaves some rules out of each run.
-    @rule(key=keys, may_read=may_read)
-    def enqueue(self, key: Key, may_read: float) -> None:
-        self._prompt(key, Policy.ENQUEUE, may_read)
+    @rule(key=keys, may_read=may_read, kind=kinds)
+    def enqueue(self, key: Key, may_read: float, kind: Kind) -> None:
+        self._prompt(key, Policy.ENQUEUE, may_read, kind)
 
-    @rule(key=keys, may_read=may_read, age=ages)
-    def interrupt(self, key: Key, may_read: float, age: float) -> None:
-        self._prompt(key, Policy.INTERRUPT, may_read, age)
+    @rule(key=keys, may_read=may_read, kind=kinds, age=ages)
+    def interrupt(self, key: Key, may_read: float, kind: Kind, age: float) -> None:
+        self._prompt(key, Policy.INTERRUPT, may_read, kind, age)
 
-    @rule(key=keys, may_read=may_read)
-    def reject(self, key: Key, may_read: float) -> None:
-        self._prompt(key, Policy.REJECT, may_read)
+    @rule(key=keys, may_read=may_read, kind=kinds, age=ages)
+    def roll_back(self, key: Key, may_read: float, kind: Kind, age: float) -> None:
+        self._prompt(key, Policy.ROLLBACK, may_read, kind, age)
+
+    @rule(key=keys, may_read=may_read, kind=kinds)
+    def reject(self, key: Key, may_read: float, kind: Kind) -> None:
+        self._prompt(key, Policy.REJECT, may_read, kind)
 
     @rule(which=which)
     @precondition(there_is(Stage.ASKS))
@@ -205,6 +207,8 @@ class SessionMachine(RuleBasedStateMachine):
     def _bring_to_its_end(self) -> None:
         world = self.world
         world.step(lambda: world.set_backend("honest"))
+        if world.store.is_away:
+            self._bring_store_back()
         if self.ending == "is shut down":
             world.step(world.shut_down)
             self._see_no_prompt_taken()
@@ -213,18 +217,26 @@ class SessionMachine(RuleBasedStateMachine):
                 world.step(partial(world.stop, answer))
             for reader in answer.readers if self.ending == "is left" else ():
                 world.step(partial(world.leave, answer, reader))
-        world.let_pass(LIMITS.cleanup_timeout_seconds)
+        away_seconds = LIMITS.resume_grace_seconds if self.ending == "is left" else 0
+        world.let_pass(away_seconds + LIMITS.cleanup_timeout_seconds)
         assert self.ending == "is answered" or not world.model.lines  # I4
         while live := world.model.live:
             for answer in live:
                 self._let_end(answer)
             world.let_pass(1)
-        if self.ending == "is shut down":
+        if self.ending != "is shut down":
+            world.let_pass(LIMITS.resume_grace_seconds)
+            assert not world.sessions.grace._ends
+            assert not world.sessions.kept._answers
+            assert world.sessions.kept.held_bytes == 0
+        else:
             assert world.sessions.closed.is_set()
             self._see_no_prompt_taken()
 
     def _see_no_prompt_taken(self) -> None:
-        refusal = self.world.run.do(lambda: self.world.prompt(KEYS[0], Policy.INTERRUPT, 0, inf))
+        refusal = self.world.run.do(
+            lambda: self.world.prompt(KEYS[0], Policy.INTERRUPT, 0, inf, Kind())
+        )
         assert isinstance(refusal, ServerShutdownError)
 
     def _let_end(self, answer: Answer) -> None:
@@ -236,14 +248,18 @@ class SessionMachine(RuleBasedStateMachine):
             self.world.step(answer.call.accept)
             self.world.step(partial(self._end, answer, [], has_marker=True, end="end"))
 
-    def _prompt(self, key: Key, policy: Policy, may_read: float, age: float = 0) -> None:
+    def _prompt(
+        self, key: Key, policy: Policy, may_read: float, kind: Kind, age: float = 0
+    ) -> None:
         """Send one whose request began to arrive so many seconds ago."""
         world = self.world
+        if key in world.model.deleting:
+            return  # whether it is before or after that is chance
         arrived_at = world.now - age
         expected = world.model.refusal(key, policy, arrived_at)
 
         def send() -> None:
-            refusal = world.prompt(key, policy, arrived_at, may_read)
+            refusal = world.prompt(key, policy, arrived_at, may_read, kind)
             assert type(refusal) is (expected or type(None)), (refusal, expected)
             if refusal is not None:
                 must_not_be_replayed = isinstance(refusal, (SessionBusyError, SupersededError))
