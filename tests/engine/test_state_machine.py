@@ -6,7 +6,6 @@ steps each time; ``SOAK_EXAMPLES=2000`` has it go where it has not been before.
 
 import os
 import sys
-from collections.abc import Callable
 from functools import partial
 from math import inf
 from typing import get_args
@@ -19,12 +18,18 @@ from hypothesis.stateful import run_state_machine_as_test as run_machine
 from jarvis_trio.engine.asking import LONGEST_DELAY_SECONDS
 from jarvis_trio.engine.policies import Policy
 from jarvis_trio.errors import ServerShutdownError, SessionBusyError, SupersededError
-from jarvis_trio.events import Cause
-from tests.engine.listeners import Listener
 from tests.engine.session_answer import Answer, Key, Stage
 from tests.engine.session_checks import check_all
 from tests.engine.session_model import Room
-from tests.engine.session_returns import KEYS, ReturnRules, kinds
+from tests.engine.session_returns import (
+    KEYS,
+    ReaderRules,
+    has_any,
+    kinds,
+    may_read,
+    there_is,
+    which,
+)
 from tests.engine.session_world import LIMITS, Kind, World
 from tests.engine.steered_upstream import ERRORS, Backend
 
@@ -35,26 +40,15 @@ rooms = st.builds(
     max_queue=st.integers(0, 3),
 )
 keys = st.sampled_from(KEYS)
-which = st.integers(0, 7)
 sizes = st.lists(st.sampled_from([0, 8, 8, 700, 2500]), min_size=1, max_size=3)
 backends = st.sampled_from(["honest"] * 4 + [*get_args(Backend)])
 errors = st.sampled_from([*["down"] * 5, *ERRORS])
 ends = st.sampled_from(["", *["end"] * 6, *ERRORS])
-may_read = st.sampled_from([inf, 0, 10])
 ages = st.sampled_from([0] * 9 + [30])
 durations = st.sampled_from([0.02, 0.075, 0.25, 0.5, 1, 2, 5, 10.5, 21])
 
 
-def there_is(*stages: Stage) -> Callable[["SessionMachine"], bool]:
-    """Allow a rule where an answer is at one of these stages."""
-    return lambda machine: bool(machine.world.model.at(*stages))
-
-
-has_any = there_is(*Stage)
-lives = there_is(*(stage for stage in Stage if stage is not Stage.GONE))
-
-
-class SessionMachine(ReturnRules):
+class SessionMachine(ReaderRules):
     """What users, their connections, the model server and the clock do, one at a time."""
 
     ending: str
@@ -169,27 +163,6 @@ class SessionMachine(ReturnRules):
     def set_backend(self, backend: Backend) -> None:
         self.world.step(lambda: self.world.set_backend(backend), touches=("nobody", ""))
 
-    @rule(which=which, may_read=may_read)
-    @precondition(lives)
-    def attach(self, which: int, may_read: float) -> None:
-        answer = self._pick(which, *Stage)
-        if answer.is_live and answer.cause is not Cause.CLIENT_DISCONNECT:
-            self.world.step(lambda: self.world.attach(answer, may_read), touches=answer.key)
-
-    @rule(which=which, size=st.sampled_from([1, 30, 1000, inf]))
-    @precondition(has_any)
-    def read(self, which: int, size: float) -> None:
-        answer, reader = self._pick_reader(which, is_listening=False)
-        if reader is not None:
-            self.world.step(lambda: reader.read(size), touches=answer.key)
-
-    @rule(which=which)
-    @precondition(lives)
-    def leave(self, which: int) -> None:
-        answer, reader = self._pick_reader(which)
-        if reader is not None:
-            self.world.step(lambda: self.world.leave(answer, reader), touches=answer.key)
-
     @rule(seconds=durations)
     def wait(self, seconds: float) -> None:
         self.world.let_pass(seconds)
@@ -275,28 +248,12 @@ class SessionMachine(ReturnRules):
         if end:
             call.end(ERRORS[end]() if end in ERRORS else "end")
 
-    def _pick(self, which: int, *stages: Stage) -> Answer:
-        """Return one of those that are at these stages, the newest first."""
-        answers = self.world.model.at(*stages)
-        return answers[-1 - which % len(answers)]
-
     def _pick_accepted(self, which: int) -> Answer:
         """Return one that answers, or that is asked for, once that is accepted."""
         answer = self._pick(which, Stage.ASKS, Stage.ANSWERS)
         if answer.stage is Stage.ASKS:
             self.world.step(answer.call.accept, touches=answer.key)
         return answer
-
-    def _pick_reader(
-        self, which: int, *, is_listening: bool | None = None
-    ) -> tuple[Answer, Listener | None]:
-        answer = self._pick(which, *Stage)
-        readers = [
-            reader
-            for reader in answer.readers
-            if not reader.has_left and is_listening in {None, reader.is_listening}
-        ]
-        return answer, readers[which % len(readers)] if readers else None
 
 
 def test_sessions_keep_their_promises_in_whatever_order_things_happen() -> None:
