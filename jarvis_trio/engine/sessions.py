@@ -198,7 +198,7 @@ class Sessions:
         *Errors:* StoreUnavailableError.
         """
         while (session := self._sessions.get((owner, session_id))) is not None:
-            for stream in session.active:
+            for stream in session.streams:  # what has failed may wait for its readers yet
                 stream.cancel(Cause.STOPPED)
             await session.streams[0].released.wait()
         # No await since then: what comes now is a new conversation.

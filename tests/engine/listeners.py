@@ -1,12 +1,12 @@
 """What a test's readers see of a stream, and what was made for them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Final
 
 import trio
 
-from jarvis_trio.engine.stream import LiveStream
+from jarvis_trio.engine.replay import Reader
 from jarvis_trio.errors import JarvisError
 from tests.scripted import PlainEncoder
 
@@ -42,13 +42,20 @@ class Recorder(PlainEncoder):
 class Listener:
     """Reads as many bytes as it may, and no more; run :meth:`run` in a task of its own."""
 
-    def __init__(self, stream: LiveStream, may_read: float = inf) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        may_read: float = inf,
+        *,
+        begins_at_byte: int | None = None,
+    ) -> None:
         self.received = b""
         self.has_left = False
         self.is_at_end = False
         self.may_read = may_read
-        self._reader = stream.attach()
-        self.began_at_byte = self._reader.position
+        self._reader = reader
+        self.began_at_byte = reader.position if begins_at_byte is None else begins_at_byte
+        self.on_end: Callable[[], None] = lambda: None
         self._scope = trio.CancelScope()
         self._news = trio.lowlevel.ParkingLot()
 
@@ -81,3 +88,5 @@ class Listener:
                 self.may_read -= len(data)
                 self.received += data
                 self.is_at_end = not data
+                if b"<end" in data:
+                    self.on_end()

@@ -5,7 +5,7 @@ from enum import Enum, auto
 from math import inf
 
 from jarvis_trio.engine.stream import LiveStream
-from jarvis_trio.events import Cause, Phase
+from jarvis_trio.events import Cause, Message, Phase
 from tests.engine.listeners import Listener, Recorder
 from tests.engine.steered_upstream import Call
 
@@ -56,6 +56,12 @@ class Answer:
     stream: LiveStream
     encoder: Recorder
     calls: list[Call]
+    lives_on: bool = False
+    is_kept: bool = False
+    continues: bool = False
+    asked_with: tuple[Message, ...] = ()
+    is_rolled_back: bool = False
+    grace_until: float = inf
     readers: list[Listener] = field(default_factory=list)
     stage: Stage = Stage.WAITS
     cause: Cause | None = None
@@ -80,6 +86,16 @@ class Answer:
     @property
     def is_released(self) -> bool:
         return self.stage in {Stage.QUARANTINED, Stage.GONE}
+
+    @property
+    def has_grace(self) -> bool:
+        """Nobody reads it, and it has not ended yet."""
+        return self.grace_until < inf and not self.is_released
+
+    @property
+    def was_abandoned(self) -> bool:
+        """It has ended because nobody was there to read it."""
+        return self.cause is Cause.CLIENT_DISCONNECT
 
     @property
     def lag_bytes(self) -> int:

@@ -9,6 +9,13 @@ from jarvis_trio.engine.stopping import BACKEND_SECONDS, LOOK_SECONDS, Receipt
 from jarvis_trio.errors import StreamEndedError, SupersededError
 from jarvis_trio.events import Cause, Text
 from tests.engine.session_answer import AT_UPSTREAM, CONNECTED, Answer, Stage
+from tests.engine.session_checks_kept import (
+    check_asked,
+    check_graces,
+    check_held,
+    check_history,
+    check_kept,
+)
 from tests.engine.session_world import Stopping, World
 
 WELL_FORMED: Final = re.compile(rb"(<open>)?(\[[^\]]*\])*(<end stop>|<error [a-z_]+>)?")
@@ -220,6 +227,11 @@ EVERY_STEP: Final[tuple[Callable[[World], None], ...]] = (
     check_receipts,
     check_what_is_gone,
     check_rest,
+    check_kept,
+    check_graces,
+    check_held,
+    check_history,
+    check_asked,
 )
 
 

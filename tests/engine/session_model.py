@@ -24,6 +24,7 @@ from jarvis_trio.errors import (
 )
 from jarvis_trio.events import Cause
 from tests.engine.session_answer import AT_UPSTREAM, Answer, Fate, Key, Stage
+from tests.engine.session_history import HistoryModel
 from tests.engine.steered_upstream import End
 
 ROUNDING_SECONDS: Final = 1e-6
@@ -54,6 +55,10 @@ class SessionModel:
     def __init__(self, room: Room, limits: StreamLimits) -> None:
         self.answers: list[Answer] = []
         self.lines: dict[Key, list[Answer]] = {}
+        self.history = HistoryModel(limits.history_tokens)
+        self.kept: list[tuple[float, Answer]] = []
+        self.deleting: set[Key] = set()
+        self._filed: set[Answer] = set()
         self._room = room
         self._limits = limits
         self._round = 0
@@ -102,6 +107,7 @@ class SessionModel:
             for other in list(self.lines.get(answer.key, [])):
                 if other.cause is None:
                     other.successor = answer
+                    other.is_rolled_back = policy is Policy.ROLLBACK
                 self.cancel(other, Cause.SUPERSEDED, now)
         self.lines.setdefault(answer.key, []).append(answer)
         self.answers.append(answer)
@@ -121,13 +127,37 @@ class SessionModel:
     def leave(self, answer: Answer, now: float) -> None:
         """Note that a reader has left: with the last one goes what nothing has ended yet."""
         if answer.cause is None and all(reader.has_left for reader in answer.readers):
-            self.cancel(answer, Cause.CLIENT_DISCONNECT, now)
+            if answer.lives_on:
+                answer.grace_until = now + self._limits.resume_grace_seconds
+            else:
+                self.cancel(answer, Cause.CLIENT_DISCONNECT, now)
+
+    def delete(self, key: Key, now: float) -> None:
+        """Delete a conversation, when all that lives in it has ended."""
+        for answer in list(self.lines.get(key, [])):
+            self.cancel(answer, Cause.STOPPED, now)
+        self.deleting.add(key)
 
     def settle(self, now: float) -> None:
         """Follow what has come about since, until nothing moves any more."""
         self._round += 1
+        soon = now + ROUNDING_SECONDS
+        for answer in self.live:
+            if answer.grace_until <= soon:
+                answer.grace_until = inf
+                self.cancel(answer, Cause.CLIENT_DISCONNECT, now)
         while any(self._move(answer, now) for answer in self.live) or self._promote(now):
             pass
+        self.kept = [(until, answer) for until, answer in self.kept if until > soon]
+        self.kept += [
+            (now + self._limits.resume_grace_seconds, answer)
+            for answer in self.at(Stage.GONE)
+            if answer.lives_on and not answer.was_abandoned and answer not in self._filed
+        ]
+        self._filed.update(self.at(Stage.GONE))
+        for key in [key for key in self.deleting if key not in self.lines]:
+            self.deleting.remove(key)
+            self.history.delete(key)
 
     def _move(self, answer: Answer, now: float) -> bool:
         before = answer.stage
@@ -169,6 +199,7 @@ class SessionModel:
             return False
         first = min(waiting, key=lambda one: (one.came_next_at, one.stream.started_at is None))
         first.stage, first.began_at, first.attempts = Stage.ASKS, now, 1
+        self.history.begin(first)
         return True
 
     def _silent_until(self, answer: Answer) -> float:
@@ -222,6 +253,7 @@ class SessionModel:
     def _release(self, answer: Answer, stage: Stage) -> None:
         """Take an answer out of its session."""
         answer.stage = stage
+        self.history.end(answer)
         line = self.lines[answer.key]
         line.remove(answer)
         if not line:

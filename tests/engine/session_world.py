@@ -6,7 +6,9 @@ the model follow it, and has everything checked.
 
 from collections import Counter
 from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import astuple, dataclass, field
+from functools import partial
 from math import inf
 from typing import Any, Final
 
@@ -18,16 +20,18 @@ from jarvis_trio.engine.event_bus import EventBus
 from jarvis_trio.engine.history import History
 from jarvis_trio.engine.policies import Policy
 from jarvis_trio.engine.prompt import Prompt
+from jarvis_trio.engine.resuming import find_answer
 from jarvis_trio.engine.run import StreamLimits
 from jarvis_trio.engine.sessions import Sessions
 from jarvis_trio.engine.stopping import Receipt
 from jarvis_trio.engine.stream import LiveStream
-from jarvis_trio.errors import JarvisError
+from jarvis_trio.errors import JarvisError, StoreUnavailableError
 from jarvis_trio.events import Cause, Phase
 from jarvis_trio.observe.metrics import Metrics
-from jarvis_trio.store.memory import MemoryStore
+from jarvis_trio.store.base import SetTitle, State
 from tests.engine.listeners import Listener, Recorder
 from tests.engine.session_answer import Answer, Key, Stage
+from tests.engine.session_history import FlakyStore
 from tests.engine.session_model import Room, SessionModel
 from tests.engine.steered_upstream import Backend, Call, SteeredUpstream
 from tests.engine.stepped_run import SteppedRun
@@ -44,10 +48,19 @@ LIMITS: Final = StreamLimits(
     upstream_retries=1,
     session_queue=2,
     history_tokens=4000,
-    resume_grace_seconds=30,
-    resume_limit_bytes=2000,
-    kept_limit_bytes=20_000,
+    resume_grace_seconds=6.0013,
+    resume_limit_bytes=5000,
+    kept_limit_bytes=12_000,
 )
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a prompt asks for beside an answer."""
+
+    lives_on: bool = False
+    is_kept: bool = False
+    continues: bool = False
 
 
 @dataclass(eq=False)
@@ -77,6 +90,7 @@ class World:
     stops: dict[str, Stopping] = field(default_factory=dict)
     logged: Counter[tuple[str, str]] = field(default_factory=Counter)
     backend_changed_at: float = -inf
+    without_history: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         structlog.configure(processors=[self._count], cache_logger_on_first_use=False)
@@ -85,7 +99,8 @@ class World:
             self.room.max_streams, self.room.concurrency, self.room.max_queue
         )
         self.metrics = Metrics()
-        self.history = History(MemoryStore(), self.metrics, waits_for_others=False)
+        self.store = FlakyStore()
+        self.history = History(self.store, self.metrics, waits_for_others=False)
         self.sessions = Sessions(
             self.upstream,
             self.history,
@@ -121,27 +136,77 @@ class World:
             self._follow()
 
     def prompt(
-        self, key: Key, policy: Policy, arrived_at: float, may_read: float
+        self, key: Key, policy: Policy, arrived_at: float, may_read: float, kind: Kind
     ) -> JarvisError | None:
         """Send a prompt and read its answer; return why not, if it is refused."""
         name = f"p{len(self.model.answers)}"
-        prompt = Prompt(ask(name), *key, name, Recorder, arrived_at)
+        prompt = Prompt(
+            ask(name, continues=kind.continues),
+            *key,
+            name,
+            Recorder,
+            arrived_at,
+            lives_on=kind.lives_on,
+            is_kept=kind.is_kept,
+        )
         try:
             stream = self.sessions.submit(prompt, policy)
         except JarvisError as refusal:
             return refusal
         assert isinstance(stream.encoder, Recorder)
         calls = self.upstream.calls[name]
-        answer = Answer(name, key, arrived_at, stream, stream.encoder, calls)
+        answer = Answer(name, key, arrived_at, stream, stream.encoder, calls, *astuple(kind))
         self.model.prompt(answer, policy, self.now)
         self.attach(answer, may_read)
         return None
 
     def attach(self, answer: Answer, may_read: float) -> None:
         """Have one more reader."""
-        reader = Listener(answer.stream, may_read)
+        self._listen(answer, Listener(answer.stream.attach(), may_read))
+
+    def attach_again(
+        self, answer: Answer, owner: str, after: int, may_read: float
+    ) -> JarvisError | None:
+        """Come back behind event ``after``; return why not, if that is refused."""
+        events = answer.encoder.split(answer.encoder.made)
+        try:
+            reader = find_answer(self.sessions, owner, answer.stream.id).attach(after)
+        except JarvisError as refusal:
+            return refusal
+        place = sum(map(len, events[:after]))
+        self._listen(answer, Listener(reader, may_read, begins_at_byte=place))
+        return None
+
+    def _listen(self, answer: Answer, reader: Listener) -> None:
+        reader.on_end = partial(self._see_that_it_is_stored, answer)
+        answer.grace_until = inf
         answer.readers.append(reader)
         self._spawn(reader.run)
+
+    def _see_that_it_is_stored(self, answer: Answer) -> None:
+        """Whoever has seen a good end finds it in the history, unless that is known to be away."""
+        told = [
+            m.state for m in self.store.messages(*answer.key) if m.stream_id == answer.stream.id
+        ]
+        if answer.is_kept and not answer.is_live:
+            return
+        if answer.is_kept and self.history.trouble is None and told[1:] != [State.COMPLETE]:
+            self.violations.append(f"{answer} was told to be complete, and is not stored")
+
+    def take_store_away(self) -> None:
+        """And have that noticed."""
+        self.store.is_away = True
+        self.history.put(SetTitle("nobody", "", "", 0))
+
+    def delete(self, key: Key) -> None:
+        """Delete a conversation, in a task of its own."""
+        self.model.delete(key, self.now)
+
+        async def delete() -> None:
+            with suppress(StoreUnavailableError):
+                await self.sessions.delete(*key)
+
+        self._spawn(delete)
 
     def leave(self, answer: Answer, reader: Listener) -> None:
         """Have a reader go away in the middle of it."""
@@ -215,6 +280,8 @@ class World:
     def _note_open(self, call: Call) -> None:
         """I1, I2, I7, at the instant at which a request goes out."""
         answer = self.named(call.prompt)
+        if self.history.trouble is not None or self.store.is_away:
+            self.without_history.add(call.prompt)
         if answer.stream.cause is not None:
             self.violations.append(f"{answer} asked after it had ended")
         others = [self.named(other.prompt) for other in self.upstream.open_calls]

@@ -19,7 +19,7 @@ from jarvis_trio.errors import (
     UpstreamRejectedError,
     UpstreamTimeoutError,
 )
-from jarvis_trio.events import ChatRequest, Delta, Finish, Model, Text
+from jarvis_trio.events import ChatRequest, Delta, Finish, Message, Model, Text
 
 GATHERED_BYTES: Final = 1024
 LONGEST_HANG_SECONDS: Final = 100_000
@@ -45,8 +45,10 @@ ERRORS: Final[dict[str, Callable[[], Exception]]] = {
 class Call:
     """One request: what it was given, what of that was taken, and whether it is still open."""
 
-    def __init__(self, prompt: str) -> None:
-        self.prompt = prompt
+    def __init__(self, messages: tuple[Message, ...]) -> None:
+        self.messages = messages
+        # What came before the prompt and had no answer stands in one message with it.
+        self.prompt = messages[-1].text.rpartition("\n\n")[2]
         self.is_open = True
         self.is_accepted = False
         self.hangs = False
@@ -176,7 +178,7 @@ class SteeredUpstream:
 
     @asynccontextmanager
     async def chat(self, request: ChatRequest) -> AsyncIterator[Call]:
-        call = Call(request.messages[-1].text)
+        call = Call(request.messages)
         self._on_open(call)
         self.calls[call.prompt].append(call)
         try:

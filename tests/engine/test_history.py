@@ -9,7 +9,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from jarvis_trio.engine.history import MOST_WAITING_BYTES, PATIENCE_SECONDS, History
 from jarvis_trio.engine.policies import Policy
-from jarvis_trio.errors import StoreUnavailableError
+from jarvis_trio.errors import StoreUnavailableError, UpstreamEOFError
 from jarvis_trio.events import Cause, Finish, Text
 from jarvis_trio.store.base import BeginTurn, State, StoredMessage, Write
 from jarvis_trio.store.memory import MemoryStore
@@ -299,6 +299,20 @@ async def test_deleting_a_conversation_ends_what_is_live_in_it_first(
         assert engine.store.session("me", "s") is None
         assert (await first.read()).endswith(b"<error stopped>")
         await engine.assert_nothing_is_left()
+
+
+async def test_deleting_does_not_wait_for_who_does_not_read_what_has_failed(
+    autojump_clock: MockClock,
+) -> None:
+    play = Play([Text("x" * 200_000), Finish("stop")], UpstreamEOFError("cut"))
+    async with Engine(lambda prompt: play).running() as engine:
+        client = engine.send("a")
+        await wait_all_tasks_blocked()
+        assert client.stream.cause is Cause.UPSTREAM_EOF
+        with trio.fail_after(3):
+            await engine.sessions.delete("me", "s")
+        assert client.stream.finished.is_set()
+        assert engine.store.session("me", "s") is None
 
 
 async def test_an_answer_that_fails_is_marked(autojump_clock: MockClock) -> None:

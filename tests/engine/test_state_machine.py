@@ -6,28 +6,32 @@ steps each time; ``SOAK_EXAMPLES=2000`` has it go where it has not been before.
 
 import os
 import sys
-from collections.abc import Callable
 from functools import partial
 from math import inf
-from typing import Final, get_args
+from typing import get_args
 
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import initialize, precondition, rule
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 
 from jarvis_trio.engine.asking import LONGEST_DELAY_SECONDS
 from jarvis_trio.engine.policies import Policy
 from jarvis_trio.errors import ServerShutdownError, SessionBusyError, SupersededError
-from jarvis_trio.events import Cause
-from tests.engine.listeners import Listener
 from tests.engine.session_answer import Answer, Key, Stage
 from tests.engine.session_checks import check_all
 from tests.engine.session_model import Room
-from tests.engine.session_world import LIMITS, World
+from tests.engine.session_returns import (
+    KEYS,
+    ReaderRules,
+    has_any,
+    kinds,
+    may_read,
+    there_is,
+    which,
+)
+from tests.engine.session_world import LIMITS, Kind, World
 from tests.engine.steered_upstream import ERRORS, Backend
-
-KEYS: Final[list[Key]] = [("ann", "s"), ("ann", "t"), ("bob", "s"), ("bob", "t")]
 
 rooms = st.builds(
     Room,
@@ -36,29 +40,17 @@ rooms = st.builds(
     max_queue=st.integers(0, 3),
 )
 keys = st.sampled_from(KEYS)
-which = st.integers(0, 7)
 sizes = st.lists(st.sampled_from([0, 8, 8, 700, 2500]), min_size=1, max_size=3)
 backends = st.sampled_from(["honest"] * 4 + [*get_args(Backend)])
 errors = st.sampled_from([*["down"] * 5, *ERRORS])
 ends = st.sampled_from(["", *["end"] * 6, *ERRORS])
-may_read = st.sampled_from([inf, 0, 10])
 ages = st.sampled_from([0] * 9 + [30])
 durations = st.sampled_from([0.02, 0.075, 0.25, 0.5, 1, 2, 5, 10.5, 21])
 
 
-def there_is(*stages: Stage) -> Callable[["SessionMachine"], bool]:
-    """Allow a rule where an answer is at one of these stages."""
-    return lambda machine: bool(machine.world.model.at(*stages))
-
-
-has_any = there_is(*Stage)
-lives = there_is(*(stage for stage in Stage if stage is not Stage.GONE))
-
-
-class SessionMachine(RuleBasedStateMachine):
+class SessionMachine(ReaderRules):
     """What users, their connections, the model server and the clock do, one at a time."""
 
-    world: World
     ending: str
 
     @initialize(
@@ -71,17 +63,21 @@ class SessionMachine(RuleBasedStateMachine):
         self.ending = ending
 
     # A rule for each policy, as hypothesis leaves some rules out of each run.
-    @rule(key=keys, may_read=may_read)
-    def enqueue(self, key: Key, may_read: float) -> None:
-        self._prompt(key, Policy.ENQUEUE, may_read)
+    @rule(key=keys, may_read=may_read, kind=kinds)
+    def enqueue(self, key: Key, may_read: float, kind: Kind) -> None:
+        self._prompt(key, Policy.ENQUEUE, may_read, kind)
 
-    @rule(key=keys, may_read=may_read, age=ages)
-    def interrupt(self, key: Key, may_read: float, age: float) -> None:
-        self._prompt(key, Policy.INTERRUPT, may_read, age)
+    @rule(key=keys, may_read=may_read, kind=kinds, age=ages)
+    def interrupt(self, key: Key, may_read: float, kind: Kind, age: float) -> None:
+        self._prompt(key, Policy.INTERRUPT, may_read, kind, age)
 
-    @rule(key=keys, may_read=may_read)
-    def reject(self, key: Key, may_read: float) -> None:
-        self._prompt(key, Policy.REJECT, may_read)
+    @rule(key=keys, may_read=may_read, kind=kinds, age=ages)
+    def roll_back(self, key: Key, may_read: float, kind: Kind, age: float) -> None:
+        self._prompt(key, Policy.ROLLBACK, may_read, kind, age)
+
+    @rule(key=keys, may_read=may_read, kind=kinds)
+    def reject(self, key: Key, may_read: float, kind: Kind) -> None:
+        self._prompt(key, Policy.REJECT, may_read, kind)
 
     @rule(which=which)
     @precondition(there_is(Stage.ASKS))
@@ -167,27 +163,6 @@ class SessionMachine(RuleBasedStateMachine):
     def set_backend(self, backend: Backend) -> None:
         self.world.step(lambda: self.world.set_backend(backend), touches=("nobody", ""))
 
-    @rule(which=which, may_read=may_read)
-    @precondition(lives)
-    def attach(self, which: int, may_read: float) -> None:
-        answer = self._pick(which, *Stage)
-        if answer.is_live and answer.cause is not Cause.CLIENT_DISCONNECT:
-            self.world.step(lambda: self.world.attach(answer, may_read), touches=answer.key)
-
-    @rule(which=which, size=st.sampled_from([1, 30, 1000, inf]))
-    @precondition(has_any)
-    def read(self, which: int, size: float) -> None:
-        answer, reader = self._pick_reader(which, is_listening=False)
-        if reader is not None:
-            self.world.step(lambda: reader.read(size), touches=answer.key)
-
-    @rule(which=which)
-    @precondition(lives)
-    def leave(self, which: int) -> None:
-        answer, reader = self._pick_reader(which)
-        if reader is not None:
-            self.world.step(lambda: self.world.leave(answer, reader), touches=answer.key)
-
     @rule(seconds=durations)
     def wait(self, seconds: float) -> None:
         self.world.let_pass(seconds)
@@ -205,6 +180,8 @@ class SessionMachine(RuleBasedStateMachine):
     def _bring_to_its_end(self) -> None:
         world = self.world
         world.step(lambda: world.set_backend("honest"))
+        if world.store.is_away:
+            self._bring_store_back()
         if self.ending == "is shut down":
             world.step(world.shut_down)
             self._see_no_prompt_taken()
@@ -213,18 +190,26 @@ class SessionMachine(RuleBasedStateMachine):
                 world.step(partial(world.stop, answer))
             for reader in answer.readers if self.ending == "is left" else ():
                 world.step(partial(world.leave, answer, reader))
-        world.let_pass(LIMITS.cleanup_timeout_seconds)
+        away_seconds = LIMITS.resume_grace_seconds if self.ending == "is left" else 0
+        world.let_pass(away_seconds + LIMITS.cleanup_timeout_seconds)
         assert self.ending == "is answered" or not world.model.lines  # I4
         while live := world.model.live:
             for answer in live:
                 self._let_end(answer)
             world.let_pass(1)
-        if self.ending == "is shut down":
+        if self.ending != "is shut down":
+            world.let_pass(LIMITS.resume_grace_seconds)
+            assert not world.sessions.grace._ends
+            assert not world.sessions.kept._answers
+            assert world.sessions.kept.held_bytes == 0
+        else:
             assert world.sessions.closed.is_set()
             self._see_no_prompt_taken()
 
     def _see_no_prompt_taken(self) -> None:
-        refusal = self.world.run.do(lambda: self.world.prompt(KEYS[0], Policy.INTERRUPT, 0, inf))
+        refusal = self.world.run.do(
+            lambda: self.world.prompt(KEYS[0], Policy.INTERRUPT, 0, inf, Kind())
+        )
         assert isinstance(refusal, ServerShutdownError)
 
     def _let_end(self, answer: Answer) -> None:
@@ -236,14 +221,18 @@ class SessionMachine(RuleBasedStateMachine):
             self.world.step(answer.call.accept)
             self.world.step(partial(self._end, answer, [], has_marker=True, end="end"))
 
-    def _prompt(self, key: Key, policy: Policy, may_read: float, age: float = 0) -> None:
+    def _prompt(
+        self, key: Key, policy: Policy, may_read: float, kind: Kind, age: float = 0
+    ) -> None:
         """Send one whose request began to arrive so many seconds ago."""
         world = self.world
+        if key in world.model.deleting:
+            return  # whether it is before or after that is chance
         arrived_at = world.now - age
         expected = world.model.refusal(key, policy, arrived_at)
 
         def send() -> None:
-            refusal = world.prompt(key, policy, arrived_at, may_read)
+            refusal = world.prompt(key, policy, arrived_at, may_read, kind)
             assert type(refusal) is (expected or type(None)), (refusal, expected)
             if refusal is not None:
                 must_not_be_replayed = isinstance(refusal, (SessionBusyError, SupersededError))
@@ -259,28 +248,12 @@ class SessionMachine(RuleBasedStateMachine):
         if end:
             call.end(ERRORS[end]() if end in ERRORS else "end")
 
-    def _pick(self, which: int, *stages: Stage) -> Answer:
-        """Return one of those that are at these stages, the newest first."""
-        answers = self.world.model.at(*stages)
-        return answers[-1 - which % len(answers)]
-
     def _pick_accepted(self, which: int) -> Answer:
         """Return one that answers, or that is asked for, once that is accepted."""
         answer = self._pick(which, Stage.ASKS, Stage.ANSWERS)
         if answer.stage is Stage.ASKS:
             self.world.step(answer.call.accept, touches=answer.key)
         return answer
-
-    def _pick_reader(
-        self, which: int, *, is_listening: bool | None = None
-    ) -> tuple[Answer, Listener | None]:
-        answer = self._pick(which, *Stage)
-        readers = [
-            reader
-            for reader in answer.readers
-            if not reader.has_left and is_listening in {None, reader.is_listening}
-        ]
-        return answer, readers[which % len(readers)] if readers else None
 
 
 def test_sessions_keep_their_promises_in_whatever_order_things_happen() -> None:

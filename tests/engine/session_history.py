@@ -1,0 +1,97 @@
+"""What the history should have of all conversations, and a store that can go away."""
+
+import re
+from collections.abc import Sequence
+
+from jarvis_trio.engine.conversation import next_turn
+from jarvis_trio.errors import StoreUnavailableError
+from jarvis_trio.events import Cause
+from jarvis_trio.store.base import State, StoredMessage, Write
+from jarvis_trio.store.memory import MemoryStore
+from tests.engine.session_answer import Answer, Key
+from tests.scripted import ask
+
+Told = tuple[str, str, str, State, Cause | None]
+"""A message: its stream, role and text, how whole it is, and why."""
+
+
+class FlakyStore(MemoryStore):
+    """A store that is away while a test says so."""
+
+    is_away = False
+
+    def apply(self, writes: Sequence[Write]) -> None:
+        self._be_there()
+        super().apply(writes)
+
+    def last_messages(self, owner: str, session_id: str, *, limit: int) -> list[StoredMessage]:
+        self._be_there()
+        return super().last_messages(owner, session_id, limit=limit)
+
+    def _be_there(self) -> None:
+        if self.is_away:
+            raise StoreUnavailableError("it is away")
+
+
+class HistoryModel:
+    """Each conversation's turns, in their order, and what it is called."""
+
+    def __init__(self, token_budget: int) -> None:
+        self.turns: dict[Key, list[Answer]] = {}
+        self.titles: dict[Key, str] = {}
+        self._token_budget = token_budget
+
+    def begin(self, answer: Answer) -> None:
+        """Note that it is asked for, and with what."""
+        prompt = ask(answer.name).messages
+        answer.asked_with = prompt
+        if not answer.is_kept:
+            return
+        if answer.continues and not answer.stream.misses_history:
+            stored = self.messages(answer.key)
+            answer.asked_with = next_turn(stored, prompt, self._token_budget)
+        turns = self.turns.setdefault(answer.key, [])
+        if not turns:
+            self.titles[answer.key] = answer.name
+        turns.append(answer)
+
+    def end(self, answer: Answer) -> None:
+        """Note that it has ended: one that is rolled back never was."""
+        turns = self.turns.get(answer.key, [])
+        if answer.is_rolled_back and answer in turns:
+            turns.remove(answer)
+
+    def delete(self, key: Key) -> None:
+        self.turns.pop(key, None)
+        self.titles.pop(key, None)
+
+    def told(self, key: Key) -> list[Told]:
+        """Say what there should be of a conversation."""
+        told: list[Told] = []
+        for answer in self.turns.get(key, []):
+            told.append((answer.stream.id, "user", answer.name, State.COMPLETE, None))
+            text, state, cause = "", State.INTERRUPTED, None
+            if answer.is_released:
+                text = b"".join(re.findall(rb"\[([^\]]*)\]", answer.encoder.made)).decode()
+                cause = answer.cause or Cause.COMPLETED
+                state = _state(cause)
+            told.append((answer.stream.id, "assistant", text, state, cause))
+        return told
+
+    def messages(self, key: Key) -> list[StoredMessage]:
+        return [
+            StoredMessage(seq, role, text, stream_id, 0.0, state, cause=cause)
+            for seq, (stream_id, role, text, state, cause) in enumerate(self.told(key), 1)
+        ]
+
+
+def _state(cause: Cause) -> State:
+    if cause is Cause.COMPLETED:
+        return State.COMPLETE
+    has_failed = cause in {Cause.UPSTREAM_ERROR, Cause.UPSTREAM_EOF, Cause.UPSTREAM_TIMEOUT}
+    return State.FAILED if has_failed else State.INTERRUPTED
+
+
+def told_by(store: MemoryStore, key: Key) -> list[Told]:
+    """Say what there is of a conversation."""
+    return [(m.stream_id, m.role, m.text, m.state, m.cause) for m in store.messages(*key)]
