@@ -210,8 +210,10 @@ class World:
 
     def leave(self, answer: Answer, reader: Listener) -> None:
         """Have a reader go away in the middle of it."""
+        was_there = not reader.has_left
         reader.leave()
-        self.model.leave(answer, self.now)
+        if was_there:
+            self.model.leave(answer, self.now)
 
     def stop(self, answer: Answer) -> None:
         """Stop a stream, and wait for the receipt in a task of its own."""

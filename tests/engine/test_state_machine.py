@@ -79,6 +79,16 @@ class SessionMachine(ReaderRules):
     def reject(self, key: Key, may_read: float, kind: Kind) -> None:
         self._prompt(key, Policy.REJECT, may_read, kind)
 
+    @rule(key=keys, kind=kinds, sizes=sizes)
+    def converse(self, key: Key, kind: Kind, sizes: list[int]) -> None:
+        """Have a whole turn, if nothing is in its way."""
+        self._prompt(key, Policy.REJECT, inf, kind)
+        answer = next(iter(self.world.model.lines.get(key, [])), None)
+        if answer is not None and answer.stage is Stage.ASKS:
+            self.world.step(answer.call.accept, touches=key)
+            end = partial(self._end, answer, sizes, has_marker=True, end="end")
+            self.world.step(end, touches=key)
+
     @rule(which=which)
     @precondition(there_is(Stage.ASKS))
     def accept(self, which: int) -> None:
