@@ -14,6 +14,7 @@ def check_graces(world: World) -> None:
     """I6: a grace is what nobody reads, and what is kept; each ends at its time."""
     if world.sessions.closed.is_set():
         return
+    _drop_deleted(world)
     model, grace = world.model, world.sessions.grace
     ends = {one.stream.id: one.grace_until for one in model.live if one.has_grace}
     ends |= {answer.stream.id: until for until, answer in model.kept}
@@ -28,6 +29,7 @@ def check_kept(world: World) -> None:
     if world.sessions.closed.is_set():
         return  # nobody waits for its end any more
     kept, model, limit = world.sessions.kept, world.model, world.limits.kept_limit_bytes
+    _drop_deleted(world)
     order = list(world.sessions.endings._by_stream)
     model.kept.sort(key=lambda entry: (entry[0], order.index(entry[1].stream.id)))
     while model.kept and model.kept[0][1].stream.id not in kept._answers:
@@ -38,6 +40,16 @@ def check_kept(world: World) -> None:
     assert kept.held_bytes == sum(answer.size for answer in kept._answers.values()) <= limit
     for _, answer in model.kept:
         assert kept._answers[answer.stream.id].size >= ENTRY_BYTES + answer.stream.replay.held_bytes
+
+
+def _drop_deleted(world: World) -> None:
+    """What has ended goes with its conversation: when that goes, another test says."""
+    held, model = world.sessions.kept._answers, world.model
+    model.kept = [
+        (until, answer)
+        for until, answer in model.kept
+        if answer.stream.id in held or answer.key not in model.deleted
+    ]
 
 
 def check_held(world: World) -> None:

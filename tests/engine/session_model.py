@@ -58,6 +58,7 @@ class SessionModel:
         self.history = HistoryModel(limits.history_tokens)
         self.kept: list[tuple[float, Answer]] = []
         self.deleting: set[Key] = set()
+        self.deleted: set[Key] = set()
         self._filed: set[Answer] = set()
         self._room = room
         self._limits = limits
@@ -137,6 +138,7 @@ class SessionModel:
         for answer in list(self.lines.get(key, [])):
             self.cancel(answer, Cause.STOPPED, now)
         self.deleting.add(key)
+        self.deleted.add(key)
 
     def settle(self, now: float) -> None:
         """Follow what has come about since, until nothing moves any more."""
