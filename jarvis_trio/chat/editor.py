@@ -73,7 +73,7 @@ class Editor:
         while cell_len(before) > max(0, room):
             before = before[1:]
         column = cell_len(before)
-        while cell_len(after) > width - column - 1:
+        while after and cell_len(after) > width - column - 1:
             after = after[:-1]
         return Shown(before + after, column)
 

@@ -1,8 +1,9 @@
 """The line being typed."""
 
+import pytest
 from rich.cells import cell_len
 
-from jarvis_trio.chat.editor import MOST_LINES, Editor
+from jarvis_trio.chat.editor import MOST_LINES, Editor, Shown
 from jarvis_trio.chat.keys import Key
 
 
@@ -70,6 +71,14 @@ def test_what_is_shown_fits_and_holds_the_cursor() -> None:
         editor.press(Key.LEFT)
     assert shown.column == 0
     assert shown.text.startswith("世界")
+
+
+@pytest.mark.parametrize("width", [-1, 0, 1])
+def test_where_nothing_fits_nothing_is_shown(width: int) -> None:
+    editor = typed("typed")
+    for key in (Key.LEFT, Key.HOME):
+        editor.press(key)
+        assert editor.shown(width) == Shown("", 0)
 
 
 def test_the_end_of_a_long_line_is_shown_while_it_is_typed() -> None:

@@ -163,6 +163,14 @@ async def test_a_query_that_cannot_be_read_is_400(
         assert (await got(server, f"{SESSIONS}?{query}", status=400))["param"] == param
 
 
+async def test_a_number_behind_many_zeros_is_400(autojump_clock: MockClock) -> None:
+    async with serving() as server:
+        await talk(server, "hi", "s")
+        for after in ("0" * 20 + "9" * 24, "0" * 5000 + "1"):
+            path = f"{SESSIONS}/s/messages?after={after}"
+            assert (await got(server, path, status=400))["param"] == "after"
+
+
 async def test_a_title_can_be_changed_and_stays(autojump_clock: MockClock) -> None:
     async with serving() as server:
         await talk(server, "hi", "s")
