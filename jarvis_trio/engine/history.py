@@ -97,6 +97,9 @@ class History:
                 if not await self._apply(list(islice(self._jobs, MOST_AT_ONCE))):
                     await trio.sleep(RETRY_SECONDS)  # nobody tells
         finally:
+            if self._jobs:
+                self._metrics.history_lost.inc(len(self._jobs))
+                log.error("history_lost", waiting=self.waiting, reason=self.trouble)
             with trio.CancelScope(shield=True, deadline=trio.current_time() + PATIENCE_SECONDS):
                 await self._hop(self._store.close, self._writing)
 

@@ -221,6 +221,15 @@ async def test_a_store_that_is_away_delays_nothing_and_has_all_of_it_afterwards(
         assert [text for _, text, _ in told(engine)] == ["a", "to a", "b", "to b", "c", "to c"]
 
 
+async def test_what_a_shutdown_leaves_unwritten_is_said(autojump_clock: MockClock) -> None:
+    engine = Engine(lambda prompt: words(f"to {prompt}"), store=SlowStore(away))
+    with structlog.testing.capture_logs() as logs:
+        async with engine.running():
+            await engine.send("a").read()
+    [lost] = [log for log in logs if log["event"] == "history_lost"]
+    assert (lost["waiting"], lost["reason"]) == (2, "it is away")
+
+
 async def test_a_store_that_hangs_delays_the_end_of_one_answer_and_no_token(
     autojump_clock: MockClock,
 ) -> None:
