@@ -1,7 +1,9 @@
 """How things look: everything that is shown, as rows of a terminal."""
 
 import io
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import ClassVar, Final
 
 from markdown_it import MarkdownIt
@@ -108,7 +110,7 @@ class Ink:
             table.add_column(name)
         for entry in found.data:
             live = "● live" if entry.active_stream_id else ""
-            updated = safe_line(str(entry.updated_at or ""))
+            updated = safe_line(_time(entry.updated_at))
             title = Text(safe_line(entry.title or ""))
             table.add_row(Text(safe_line(entry.id)), title, Text(updated, DIM), Text(live, "green"))
         rows = self.rows(table, width)
@@ -130,3 +132,11 @@ class Ink:
                 style = style.update_link(None) if style.link else style  # noqa: PLW2901 - the same
                 sent.append(style.render(segment.text, color_system=self._colours))
         return Row("".join(sent), cells)
+
+
+def _time(given: object) -> str:
+    """Return seconds since 1970 as the user's own clock shows them, and all else as it is."""
+    if isinstance(given, int | float):
+        with suppress(OverflowError, ValueError, OSError):  # a year that no calendar has
+            return time.strftime("%Y-%m-%d %H:%M", time.localtime(given))
+    return str(given or "")

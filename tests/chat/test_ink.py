@@ -1,6 +1,7 @@
 """How things look, whatever they hold."""
 
 import re
+import time
 
 import pytest
 from rich.cells import cell_len
@@ -95,6 +96,13 @@ def test_the_list_of_sessions_marks_those_that_answer(ink: Ink) -> None:
     assert re.fullmatch(r"s-1 +First \[red\] +2026-01-02T03:04:05Z +● live", lines[1])
     assert lines[2] == "s-2"
     assert seen(ink.sessions(SessionList([]), 80)) == "there is none"
+
+
+def test_a_time_is_shown_as_people_read_it(ink: Ink) -> None:
+    noon = time.mktime((2026, 1, 2, 12, 0, 0, 0, 0, -1))
+    for given, shown in ((int(noon), "2026-01-02 12:00"), (10**30, str(10**30))):
+        found = SessionList([SessionEntry("s-1", "First", given)])
+        assert shown in seen(ink.sessions(found, 80))
 
 
 def test_what_cannot_be_drawn_as_markdown_is_drawn_as_text() -> None:
