@@ -143,6 +143,9 @@ def assemble(  # noqa: PLR0913 - parts, that tests replace one by one
     @app.after_serving
     async def stop() -> None:
         await sessions.close()
+        # What runs beside the sessions is cancelled when this returns.
+        with trio.move_on_after(2 * KEEP_SECONDS):
+            await history.closed.wait()
 
     return app
 

@@ -78,6 +78,7 @@ class History:
         self._waiting_bytes = 0
         self._news = trio.Event()
         self._is_open = trio.Event()
+        self.closed = trio.Event()
         self._writing = trio.CapacityLimiter(1)
         self._reading = trio.CapacityLimiter(READING_THREADS)
 
@@ -89,16 +90,16 @@ class History:
     async def run(self) -> None:
         """Open the store and write, until cancelled; then close it."""
         try:
-            await self._open()
             while True:
-                while not self._jobs:
-                    self._news = trio.Event()
-                    await self._news.wait()
-                if not await self._apply(list(islice(self._jobs, MOST_AT_ONCE))):
+                if not await self._work():
                     await trio.sleep(RETRY_SECONDS)  # nobody tells
         finally:
+            if self._jobs:
+                self._metrics.history_lost.inc(len(self._jobs))
+                log.error("history_lost", waiting=self.waiting, reason=self.trouble)
             with trio.CancelScope(shield=True, deadline=trio.current_time() + PATIENCE_SECONDS):
                 await self._hop(self._store.close, self._writing)
+            self.closed.set()
 
     async def drain(self) -> None:
         """Wait until all is written that was handed over before."""
@@ -123,7 +124,7 @@ class History:
             with trio.move_on_after(PATIENCE_SECONDS) as patience:
                 await job.is_done.wait()
             if patience.cancelled_caught:
-                self._note_trouble("it does not write in time")
+                self._note_trouble(f"{self.name} does not write in time")
         return job.is_done.is_set()
 
     async def change(self, write: Write) -> None:
@@ -181,27 +182,42 @@ class History:
             raise self._unavailable()
         with trio.move_on_after(seconds):
             await self._is_open.wait()
-            found = await self._hop(read, self._reading)
-            self._note_recovery()
-            return found
-        self._note_trouble("it does not answer in time")
-        raise self._unavailable()
-
-    async def _open(self) -> None:
-        while True:
             try:
-                await self._hop(self._store.open, self._writing)
+                return await self._hop(read, self._reading)
             except StoreUnavailableError as error:
                 self._note_trouble(error.summary)
-            except Exception as error:
-                # A bug of the store's must not take down every stream.
-                log.exception("history_crashed")
-                self._note_trouble(type(error).__name__)
-            else:
-                self._is_open.set()
+                raise
+        self._note_trouble(f"{self.name} does not answer in time")
+        raise self._unavailable()
+
+    async def _work(self) -> bool:
+        """Do what there is to do, or wait for it; False when the store is away."""
+        began = trio.current_time()
+        if self.trouble is not None or not self._is_open.is_set():
+            if not await self._open():
+                return False
+            if not self._jobs and trio.current_time() - began < PATIENCE_SECONDS:
                 self._note_recovery()
-                return
-            await trio.sleep(RETRY_SECONDS)  # nobody tells
+        while not self._jobs and self.trouble is None:
+            self._news = trio.Event()
+            await self._news.wait()
+        return not self._jobs or await self._apply(list(islice(self._jobs, MOST_AT_ONCE)))
+
+    async def _open(self) -> bool:
+        """Open the store, again if need be: what it was may have been taken away."""
+        try:
+            await self._hop(self._store.open, self._writing)
+        except StoreUnavailableError as error:
+            self._note_trouble(error.summary)
+        except Exception as error:
+            # A bug of the store's must not take down every stream.
+            if self.trouble is None:
+                log.exception("history_crashed")
+            self._note_trouble(f"{self.name}: {type(error).__name__}")
+        else:
+            self._is_open.set()
+            return True
+        return False
 
     async def _apply(self, jobs: list[Job]) -> bool:
         """Write the first jobs there are; False when the store is away and they still wait."""
@@ -240,6 +256,7 @@ class History:
     def _note_trouble(self, reason: str) -> None:
         if self.trouble is None:
             log.error("history_degraded", store=self.name, reason=reason, waiting=self.waiting)
+            self._news.set()
         self.trouble = reason
 
     def _note_recovery(self) -> None:
@@ -249,7 +266,7 @@ class History:
 
     def _unavailable(self) -> StoreUnavailableError:
         return StoreUnavailableError(
-            f"the conversations cannot be reached now ({self.name}: {self.trouble}); answers go on",
+            f"the conversations cannot be reached now: {self.trouble}; answers go on",
             retry_after=RETRY_SECONDS,
         )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DisconnectionError
 
 from jarvis_trio.errors import ConfigError, StoreUnavailableError
 from jarvis_trio.store.schema import bring_up_to_date, is_up_to_date
@@ -77,10 +77,17 @@ def _sqlite(url: URL) -> Database:
     )
 
     @event.listens_for(engine, "connect")
-    def prepare_connection(connection: Any, _record: Any) -> None:
+    def prepare_connection(connection: Any, record: Any) -> None:
         # NORMAL: what is committed outlives the process, though the machine's power may end it.
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
+        record.info["file"] = _identity(path)
+
+    @event.listens_for(engine, "checkout")
+    def look_at_the_file(_connection: Any, record: Any, _proxy: Any) -> None:
+        # A connection to a file that has been removed, or replaced, goes on writing into nowhere.
+        if record.info["file"] != _identity(path):
+            raise DisconnectionError
 
     def prepare() -> None:
         try:
@@ -92,6 +99,14 @@ def _sqlite(url: URL) -> Database:
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")
 
     return Database(name, engine, "BEGIN IMMEDIATE", "instr", prepare)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _postgresql(url: URL) -> Database:

@@ -72,7 +72,7 @@ class OpsRoutes:
             return json_response(Readiness("degraded", upstream, silent.summary))
         history = self._sessions.history
         if history.trouble is not None:
-            reason = f"conversations are not kept now: {history.name}: {history.trouble}"
+            reason = f"conversations are not kept now: {history.trouble}"
             return json_response(Readiness("degraded", upstream, reason))
         return json_response(Readiness("ready", upstream))
 

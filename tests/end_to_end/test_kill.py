@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import trio
 
 from tests.end_to_end.client import Exchange, prompt
 from tests.end_to_end.processes import Sim
-from tests.end_to_end.serving import command, environment
+from tests.end_to_end.serving import command, environment, serving
 
 STORMS = 50
 SESSIONS = 4
@@ -114,3 +115,20 @@ def test_no_kill_takes_a_turn_that_was_acknowledged_or_passes_off_half_an_answer
             interrupted += state == "interrupted"
     assert acknowledged > STORMS
     assert interrupted > STORMS
+
+
+def test_a_shutdown_waits_a_little_for_what_is_not_written_yet(tmp_path: Path) -> None:
+    """The database is locked until the server has told that all its streams are gone."""
+    database = tmp_path / "var" / "jarvis.db"
+    with serving(tmp_path) as server:
+        trio.run(partial(prompt, server.url, "What is 1+1?", session="s"))
+        with closing(sqlite3.connect(database, isolation_level=None)) as lock:
+            lock.execute("BEGIN EXCLUSIVE")
+            trio.run(partial(prompt, server.url, "What is 2+2?", session="s"))
+            server.process.terminate()
+            server.wait_for_log("events_bus_closed")
+            lock.execute("ROLLBACK")
+        assert server.process.wait(30) == 0
+    _, (text, (answer, state, _)) = kept(database, "s")
+    assert (text, state) == ("What is 2+2?", "complete")
+    assert answer.startswith("2+2 = 4.")

@@ -1,13 +1,19 @@
 """The history in virtual time: order, fences, a store that is slow, away or broken."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import pytest
 import structlog
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from jarvis_trio.engine.history import MOST_WAITING_BYTES, PATIENCE_SECONDS, History
+from jarvis_trio.engine.history import (
+    MOST_WAITING_BYTES,
+    PATIENCE_SECONDS,
+    RETRY_SECONDS,
+    History,
+)
 from jarvis_trio.engine.policies import Policy
 from jarvis_trio.errors import StoreUnavailableError, UpstreamEOFError
 from jarvis_trio.events import Cause, Finish, Text
@@ -221,6 +227,15 @@ async def test_a_store_that_is_away_delays_nothing_and_has_all_of_it_afterwards(
         assert [text for _, text, _ in told(engine)] == ["a", "to a", "b", "to b", "c", "to c"]
 
 
+async def test_what_a_shutdown_leaves_unwritten_is_said(autojump_clock: MockClock) -> None:
+    engine = Engine(lambda prompt: words(f"to {prompt}"), store=SlowStore(away))
+    with structlog.testing.capture_logs() as logs:
+        async with engine.running():
+            await engine.send("a").read()
+    [lost] = [log for log in logs if log["event"] == "history_lost"]
+    assert (lost["waiting"], lost["reason"]) == (2, "it is away")
+
+
 async def test_a_store_that_hangs_delays_the_end_of_one_answer_and_no_token(
     autojump_clock: MockClock,
 ) -> None:
@@ -357,3 +372,28 @@ async def test_of_a_deleted_conversation_no_answer_can_be_read_again(
         await engine.sessions.delete("me", "s")
         assert engine.sessions.kept.find("me", clients[0].stream.id) is None
         assert engine.sessions.kept.find("me", clients[1].stream.id) is not None
+
+
+async def test_a_store_that_was_away_for_a_reader_is_opened_again_without_a_write(
+    autojump_clock: MockClock,
+) -> None:
+    engine = Engine(lambda prompt: words("word"), store=SlowStore(fine))
+    store = engine.store
+    assert isinstance(store, SlowStore)
+    async with engine.running():
+        await engine.send("a").read()
+        store.trouble = away
+        again = engine.send("b", continues=True, is_kept=True)
+        await again.read()
+        assert again.stream.misses_history
+        store.trouble = fine
+        await trio.sleep(2 * RETRY_SECONDS)
+        assert engine.history.trouble is None
+        assert [text for _, text, _ in told(engine)] == ["a", "word", "b", "word"]
+        with pytest.raises(StoreUnavailableError):
+            store.trouble = away
+            await engine.history._read(partial(store.last_messages, "me", "s", limit=1))
+        assert engine.history.trouble is not None
+        store.trouble = fine
+        await trio.sleep(2 * RETRY_SECONDS)
+        assert engine.history.trouble is None

@@ -301,3 +301,27 @@ def test_postgresql_is_reached_by_each_of_its_names(postgres: PostgreSQL, scheme
         store.open()
         store.apply([begin("A", "hello")])
         assert told(store) == ["1 user hello", "2 assistant "]
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+def test_what_is_written_after_its_file_has_gone_is_in_the_file_that_is_there(
+    tmp_path: Path, how: str
+) -> None:
+    """A connection goes on with a file that has no name any more, and all of it would be lost."""
+    path = tmp_path / "jarvis.db"
+    store = SQLStore(f"sqlite:///{path}")
+    store.open()
+    store.apply([begin("A"), end("A")])
+    for file in tmp_path.iterdir():
+        file.unlink()
+    if how == "replaced":
+        path.touch()
+    with pytest.raises(StoreUnavailableError):
+        store.apply([begin("B"), end("B")])
+    store.open()  # which is what the engine does when it tries again
+    store.apply([begin("B"), end("B")])
+    store.close()
+    again = SQLStore(f"sqlite:///{path}")
+    again.open()
+    assert [message.stream_id for message in again.messages(OWNER, SESSION)] == ["B", "B"]
+    again.close()
