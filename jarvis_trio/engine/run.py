@@ -9,6 +9,7 @@ Between two reads it waits until its readers have room, then for the batching wi
 the upstream makes gathers in the kernel's socket buffer, and past that holds the upstream back.
 """
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 import trio
@@ -62,26 +63,34 @@ class StreamRunner:
         self._window = window
         self._bus = bus
 
-    async def run(self, stream: LiveStream) -> None:
+    async def run(self, stream: LiveStream, upstream_is_left: Callable[[], None]) -> None:
         """Make the answer. Returns, or is cancelled, with nothing of it left running.
+
+        ``upstream_is_left`` is called when the upstream has nothing to do with it any more, where
+        that is before the end.
 
         Readers have their terminal frame as soon as the answer is made: callbacks that still run
         then are given ``cleanup_timeout`` and hold nobody up, as a new prompt cancels them at once.
         """
         if not self._bus.has_subscribers(*TOLD_ON_THE_WAY):
-            await self._make(stream, None)
+            await self._make(stream, upstream_is_left, None)
             return
         async with trio.open_nursery() as callbacks:
             events = self._bus.attach(callbacks, stream.prompt.trace)
             try:
-                await self._make(stream, events)
+                await self._make(stream, upstream_is_left, events)
                 cleanup_seconds = self._limits.cleanup_timeout_seconds
                 callbacks.cancel_scope.deadline = trio.current_time() + cleanup_seconds
             finally:
                 events.close()
                 stream.log.debug("cleanup_callback_tasks", count=events.running)
 
-    async def _make(self, stream: LiveStream, events: StreamEvents | None) -> None:
+    async def _make(
+        self,
+        stream: LiveStream,
+        upstream_is_left: Callable[[], None],
+        events: StreamEvents | None,
+    ) -> None:
         """Read and frame from beginning to end. A failure is noted on the stream, not raised."""
 
         def tell_text(text: str) -> None:
@@ -102,6 +111,7 @@ class StreamRunner:
             raise
         finally:
             self.idle_timeout.stop(limit)
+        upstream_is_left()
         stream.log.debug("flush_on_end")
         await stream.replay.wait_for_room()
         if stream.answer.finish_reason is None:

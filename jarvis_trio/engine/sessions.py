@@ -6,6 +6,8 @@ leaves or is superseded while it waits is cancelled like any other. There is no 
 a session changes only in sync code.
 """
 
+from functools import partial
+
 import trio
 
 from jarvis_trio.engine.admission import Admission
@@ -212,7 +214,9 @@ class Sessions:
             with stream.scope:
                 await self._take_over(session, stream)
                 await self._admission.turns.take(stream)
-                await self._runner.run(stream)
+                await self._runner.run(
+                    stream, upstream_is_left=partial(self._admission.turns.give_back, stream)
+                )
         except* Exception:
             stream.log.exception("stream_crashed", phase=str(stream.phase))
             stream.fail(JarvisError("the server failed while it made this answer; see its log"))

@@ -32,7 +32,7 @@ class Stage(Enum):
     GONE = auto()
 
 
-AT_UPSTREAM = {Stage.ASKS, Stage.PAUSES, Stage.ANSWERS, Stage.CLOSES, Stage.FLUSHES}
+AT_UPSTREAM = {Stage.ASKS, Stage.PAUSES, Stage.ANSWERS, Stage.CLOSES}
 CONNECTED = {Stage.ASKS, Stage.ANSWERS, Stage.CLOSES, Stage.QUARANTINED}
 
 

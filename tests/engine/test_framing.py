@@ -457,7 +457,9 @@ class Trial:
             trio.lowlevel.add_instrument(CancelAtStep(stream, self.cancel_at_step))
             with stream.scope:
                 recorder = Recorder(History(MemoryStore(), Metrics()), 4000)
-                await StreamRunner(self.provider, LIMITS, Window(0.075), bus, recorder).run(stream)
+                await StreamRunner(self.provider, LIMITS, Window(0.075), bus, recorder).run(
+                    stream, upstream_is_left=lambda: None
+                )
             stream.conclude()
         assert self.provider.open == 0
         return stream

@@ -3,12 +3,13 @@
 import pytest
 import structlog
 import trio
+from msgspec.structs import replace
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from jarvis_trio.engine.admission import Admission
 from jarvis_trio.errors import QueueFullError
 from jarvis_trio.events import Cause, Finish, Phase, Text
-from tests.engine.engine import Engine
+from tests.engine.engine import LIMITS, Engine
 from tests.scripted import Play, words
 
 
@@ -162,4 +163,20 @@ async def test_a_shutdown_ends_who_waits(autojump_clock: MockClock) -> None:
             *[b"<error server_shutdown>"] * 4,
         ]
         assert engine.provider.max_open == 1
+        await engine.assert_nothing_is_left()
+
+
+async def test_who_is_done_with_the_upstream_and_waits_for_a_slow_reader_holds_nobody_up(
+    autojump_clock: MockClock,
+) -> None:
+    limits = replace(LIMITS, replay_limit_bytes=10)
+    plays = {"slow": Play([Text("x" * 100), Finish("stop")]), "next": words("a")}
+    async with Engine(plays.__getitem__, limits, concurrency=1, max_queue=9).running() as engine:
+        slow = engine.send("slow", session="s")
+        await wait_all_tasks_blocked()
+        assert ("closed", "slow") in engine.provider.history
+        assert not slow.stream.finished.is_set()
+        assert await engine.send("next", session="t").read() == b"<open>[a]<end stop>"
+        assert engine.provider.max_open == 1
+        assert (await slow.read()).endswith(b"<end stop>")
         await engine.assert_nothing_is_left()
