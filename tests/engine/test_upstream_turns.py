@@ -176,7 +176,8 @@ async def test_who_is_done_with_the_upstream_and_waits_for_a_slow_reader_holds_n
         await wait_all_tasks_blocked()
         assert ("closed", "slow") in engine.provider.history
         assert not slow.stream.finished.is_set()
-        assert await engine.send("next", session="t").read() == b"<open>[a]<end stop>"
+        with trio.fail_after(5):
+            assert await engine.send("next", session="t").read() == b"<open>[a]<end stop>"
         assert engine.provider.max_open == 1
         assert (await slow.read()).endswith(b"<end stop>")
         await engine.assert_nothing_is_left()
