@@ -81,6 +81,7 @@ class History:
         self.closed = trio.Event()
         self._writing = trio.CapacityLimiter(1)
         self._reading = trio.CapacityLimiter(READING_THREADS)
+        self._recalling = trio.CapacityLimiter(READING_THREADS)  # routes hold no prompt up
 
     @property
     def waiting(self) -> int:
@@ -159,7 +160,7 @@ class History:
         )
 
     async def conversation(self, owner: str, session_id: str) -> list[StoredMessage] | None:
-        """Return what a next turn may need; None when the store is in trouble. Within a second.
+        """Return what a next turn may need; None when the store is in trouble, or too slow.
 
         It is the last messages, and the first one before them, which may be an instruction.
         """
@@ -172,23 +173,30 @@ class History:
             return [message for message in first if message.seq < last[0].seq] + last
 
         if self.trouble is None:
-            with suppress(StoreUnavailableError):
-                return await self._read(read, PATIENCE_SECONDS)
+            with trio.move_on_after(PATIENCE_SECONDS), suppress(StoreUnavailableError):
+                return await self._read_now(read, self._recalling)
+            if self.trouble is None:
+                self._note_trouble(f"{self.name} does not answer in time")
         return None
 
-    async def _read(self, read: Callable[[], T], seconds: float = READ_SECONDS) -> T:
+    async def _read(self, read: Callable[[], T]) -> T:
+        """Read for a route. That it takes long, as a search may, is no trouble of the store's."""
+        with trio.move_on_after(READ_SECONDS):
+            return await self._read_now(read, self._reading)
+        raise StoreUnavailableError(
+            f"{self.name} did not find it in time; ask for less", retry_after=RETRY_SECONDS
+        )
+
+    async def _read_now(self, read: Callable[[], T], limiter: trio.CapacityLimiter) -> T:
         """Read, after all that was handed over before."""
         if self._jobs and not await self.wait_for(self._jobs[-1]):
             raise self._unavailable()
-        with trio.move_on_after(seconds):
-            await self._is_open.wait()
-            try:
-                return await self._hop(read, self._reading)
-            except StoreUnavailableError as error:
-                self._note_trouble(error.summary)
-                raise
-        self._note_trouble(f"{self.name} does not answer in time")
-        raise self._unavailable()
+        await self._is_open.wait()
+        try:
+            return await self._hop(read, limiter)
+        except StoreUnavailableError as error:
+            self._note_trouble(error.summary)
+            raise
 
     async def _work(self) -> bool:
         """Do what there is to do, or wait for it; False when the store is away."""

@@ -397,3 +397,32 @@ async def test_a_store_that_was_away_for_a_reader_is_opened_again_without_a_writ
         store.trouble = fine
         await trio.sleep(2 * RETRY_SECONDS)
         assert engine.history.trouble is None
+
+
+async def test_a_search_that_takes_long_is_no_trouble_and_holds_no_prompt_up(
+    autojump_clock: MockClock,
+) -> None:
+    engine = Engine(lambda prompt: words("word"))
+    real_hop = engine.history._hop
+
+    async def hop(work: Callable[[], object], limiter: trio.CapacityLimiter) -> object:
+        async with limiter:
+            if limiter is engine.history._reading:
+                await trio.sleep(100)
+            return await real_hop(work, limiter)
+
+    engine.history._hop = hop  # type: ignore[method-assign, assignment]
+    async with engine.running(), trio.open_nursery() as searches:
+
+        async def search() -> None:
+            with pytest.raises(StoreUnavailableError, match="ask for less"):
+                await engine.history.sessions("me", limit=1, after=None, search="x")
+
+        for _ in range(20):
+            searches.start_soon(search)
+        await wait_all_tasks_blocked()
+        client = engine.send("a", continues=True)
+        await client.read()
+        assert not client.stream.misses_history
+        assert client.frames[-1][0] == 0.0
+        assert engine.history.trouble is None
