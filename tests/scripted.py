@@ -28,10 +28,12 @@ class Play:
         *steps: Step,
         before_accept: Sequence[Step] = (),
         close_hangs_until: trio.Event | None = None,
+        close_takes_seconds: float = 0.0,
     ) -> None:
         self.steps = steps
         self.before_accept = before_accept
         self.close_hangs_until = close_hangs_until
+        self.close_takes_seconds = close_takes_seconds
 
 
 def words(*texts: str, gap: float = 0.0) -> Play:
@@ -120,6 +122,9 @@ class ScriptedAnswer:
             # What a provider must not do; the engine has to survive it.
             with trio.move_on_after(1000, shield=True):
                 await self.play.close_hangs_until.wait()
+        if self.play.close_takes_seconds:
+            with trio.move_on_after(1000, shield=True):
+                await trio.sleep(self.play.close_takes_seconds)
         self.provider.note("closed", self.prompt)
 
     async def receive(self) -> list[Delta]:

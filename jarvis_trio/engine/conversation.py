@@ -71,8 +71,7 @@ def next_turn(
     """
     past = list(_with_whole_calls([message for turn in _turns(stored) for message in turn]))
     instructions = [message for message in past if message.role in INSTRUCTIONS]
-    talk = list(_joined([m for m in past if m.role not in INSTRUCTIONS] + list(prompt)))
-    exchanges = _exchanges(talk)
+    exchanges = _exchanges([m for m in past if m.role not in INSTRUCTIONS] + list(prompt))
     budget = token_budget - sum(map(_tokens, instructions))
     kept: list[Message] = []
     for exchange in reversed(exchanges):
@@ -80,7 +79,7 @@ def next_turn(
         if kept and budget < 0:
             break
         kept[:0] = exchange
-    return (*instructions, *kept)
+    return (*instructions, *_joined(kept))
 
 
 def _turns(stored: Sequence[StoredMessage]) -> Iterator[list[StoredMessage]]:

@@ -16,6 +16,7 @@ import structlog
 import trio
 
 from jarvis_trio.errors import JarvisError, StoreUnavailableError
+from jarvis_trio.events import Message
 from jarvis_trio.observe.metrics import Metrics
 from jarvis_trio.store.base import (
     BeginTurn,
@@ -137,7 +138,8 @@ class History:
         if job is None or not await self.wait_for(job):
             raise self._unavailable()
         if job.error is not None:
-            raise JarvisError("the store refused this; see the server's log") from job.error
+            # The database's own words may quote what it was given.
+            raise JarvisError("the store refused this; see the server's log") from None
 
     async def sessions(
         self, owner: str | None, *, limit: int, after: Place | None, search: str
@@ -282,7 +284,12 @@ class History:
 def _text_bytes(write: Write) -> int:
     match write:
         case BeginTurn(messages=messages):
-            return sum(len(message.text) + sum(map(len, message.images)) for message in messages)
+            return sum(map(_message_bytes, messages))
         case EndTurn(answer=answer):
             return len(answer.text) + len(answer.reasoning)
     return 0
+
+
+def _message_bytes(message: Message) -> int:
+    calls = sum(len(call.arguments) for call in message.tool_calls)
+    return len(message.text) + sum(map(len, message.images)) + calls

@@ -61,7 +61,8 @@ class Recorder:
 
     def _put_beginning(self, stream: LiveStream) -> None:
         prompt = stream.prompt
-        messages = prompt.request.messages
+        # What the client sent of them is not kept.
+        messages = tuple(replace(message, sent={}) for message in prompt.request.messages)
         stream.turn = Turn.BEGUN
         self._history.put(
             BeginTurn(

@@ -240,7 +240,8 @@ class Sessions:
         for _ in range(PIECES_OF_PATIENCE):
             with trio.move_on_after(self._limits.cleanup_timeout_seconds / PIECES_OF_PATIENCE):
                 await cancelled.finished.wait()
-                return
+        if cancelled.finished.is_set():  # perhaps in the very step in which its time was over
+            return
         cancelled.quarantined = True
         self._admission.take()
         self._metrics.quarantined.inc()

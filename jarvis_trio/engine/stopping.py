@@ -94,7 +94,7 @@ class Stop:
         """Return when the backend worked at no more than others' streams; None if never seen."""
         with trio.move_on_after(BACKEND_SECONDS):
             while (busy := await self._ask()) is not None:
-                if busy <= sum(stream.started_at is not None for stream in self._live):
+                if busy <= sum(map(_is_asking, self._live)):
                     return self._elapsed_ms()
                 await trio.sleep(LOOK_SECONDS)  # nobody tells
         return None
@@ -129,3 +129,8 @@ class Stop:
 
     def _elapsed_ms(self) -> float:
         return round((trio.current_time() - self._began) * 1000, 1)
+
+
+def _is_asking(stream: LiveStream) -> bool:
+    """Say whether the upstream may be at work for it: not while only its readers are waited for."""
+    return stream.started_at is not None and stream.phase is not Phase.FLUSH

@@ -117,6 +117,12 @@ def test_case_4_the_oldest_exchanges_go_first_and_instructions_stay() -> None:
     assert len(next_turn(past, PROMPT, 600)) == 6
 
 
+def test_case_4_prompts_that_had_no_answer_go_one_by_one() -> None:
+    asked = [("user", letter * 400) for letter in "abc"]
+    past = stored(*[one for prompt in asked for one in (prompt, answer("", State.INTERRUPTED))])
+    assert told(next_turn(past, PROMPT, 250)) == [("user", f"{'b' * 400}\n\n{'c' * 400}\n\nnext")]
+
+
 def test_case_4_a_prompt_that_is_larger_than_the_budget_is_sent_whole() -> None:
     huge = (Message("user", "x" * 10_000),)
     assert next_turn(stored(("user", "a"), answer("b")), huge, 10) == huge

@@ -405,3 +405,20 @@ async def test_a_loop_that_was_held_up_quarantines_nobody(autojump_clock: MockCl
         await client.stream.finished.wait()
         assert not client.stream.quarantined
         await engine.assert_nothing_is_left()
+
+
+async def test_i6_a_cleanup_that_takes_exactly_its_time_leaves_no_place_taken(
+    autojump_clock: MockClock,
+) -> None:
+    """Whether it ends or its time does is then one round of the loop, in either order."""
+    seconds = LIMITS.cleanup_timeout_seconds
+    for _ in range(40):
+        async with Engine(
+            lambda _: Play(Text("a"), trio.Event(), close_takes_seconds=seconds)
+        ).running() as engine:
+            client = engine.send("A")
+            await client.read_until(b"a")
+            client.stream.cancel(Cause.STOPPED)
+            await client.read()
+            await client.stream.finished.wait()
+            await engine.assert_nothing_is_left()
