@@ -351,7 +351,7 @@ class TestEveryProvider:
                 ended = True
             assert maker.open_now() == 0
         assert finishes(deltas) == ["stop"]
-        assert steps > 2
+        assert steps > 1  # more, the less of the answer is there when it is first looked for
 
     async def test_a_cancel_while_waiting_for_a_token_closes(self, maker: Maker) -> None:
         async def read() -> None:
