@@ -99,7 +99,7 @@ class History:
             if self._jobs:
                 self._metrics.history_lost.inc(len(self._jobs))
                 log.error("history_lost", waiting=self.waiting, reason=self.trouble)
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + PATIENCE_SECONDS):
+            with trio.move_on_after(PATIENCE_SECONDS, shield=True):
                 await self._hop(self._store.close, self._writing)
             self.closed.set()
 
