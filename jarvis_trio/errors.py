@@ -42,7 +42,8 @@ class JarvisError(Exception):
     """An error whose message may be shown to a client.
 
     ``retry_after`` is in seconds; ``should_retry`` (when not None) is sent as ``x-should-retry``,
-    which OpenAI's client libraries obey.
+    which OpenAI's client libraries obey. ``summary`` is what may be logged: the message without
+    anything that might quote a prompt.
     """
 
     status: ClassVar[int] = 500
@@ -51,17 +52,19 @@ class JarvisError(Exception):
     should_retry: ClassVar[bool | None] = None
 
     def __init__(
-        self, message: str, *, param: str | None = None, retry_after: float | None = None
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
+        self.summary = message
+        self.code = code or self.code
         self.param = param
         self.retry_after = retry_after
-
-    @property
-    def summary(self) -> str:
-        """What may be logged: the message without anything that might quote a prompt."""
-        return self.message
 
 
 class ConfigError(JarvisError):
@@ -82,18 +85,6 @@ class RequestError(JarvisError):
     status = 400
     code = "invalid_request"
     type = "invalid_request_error"
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        code: str | None = None,
-        param: str | None = None,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(message, param=param, retry_after=retry_after)
-        if code is not None:
-            self.code = code
 
 
 class AuthenticationError(RequestError):
@@ -129,15 +120,14 @@ class NotFoundError(RequestError):
 
 
 class ModelNotFoundError(NotFoundError):
-    """No upstream has this model."""
+    """No upstream has this model, into whose name people paste all sorts of things."""
 
     code = "model_not_found"
     type = "invalid_request_error"
 
-    @property
-    def summary(self) -> str:
-        """What may be logged: people paste all sorts of things into the model's name."""
-        return "there is no such model"
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message, param=param)
+        self.summary = "there is no such model"
 
 
 class MethodNotAllowedError(RequestError):
@@ -263,12 +253,7 @@ class UpstreamError(JarvisError):
 
     def __init__(self, message: str, *, said: str = "", retry_after: float | None = None) -> None:
         super().__init__(f"{message}: {said}" if said else message, retry_after=retry_after)
-        self._summary = message
-
-    @property
-    def summary(self) -> str:
-        """The message without what the upstream said."""
-        return self._summary
+        self.summary = message
 
 
 class UpstreamRejectedError(UpstreamError):

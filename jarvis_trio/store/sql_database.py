@@ -1,12 +1,13 @@
 """What differs between SQLite and PostgreSQL: how to reach one, and how to write alone."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DisconnectionError
+from sqlalchemy.exc import ArgumentError, DisconnectionError, OperationalError
 
 from jarvis_trio.errors import ConfigError, StoreUnavailableError
 from jarvis_trio.store.schema import bring_up_to_date, is_up_to_date
@@ -96,9 +97,28 @@ def _sqlite(url: URL) -> Database:
         except OSError as error:
             raise StoreUnavailableError(f"{name} is unavailable: {error}") from error
         with engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+            _write_ahead(connection)
 
     return Database(name, engine, "BEGIN IMMEDIATE", "instr", prepare)
+
+
+def _write_ahead(connection: Connection) -> None:
+    """Keep a write-ahead log, also where other processes are about to do so.
+
+    Who is second to it is told at once that the database is locked, whatever the timeout, as both
+    have begun to read: so it takes a lock that can be waited for, and looks again.
+    """
+    give_up = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+        except OperationalError:
+            if time.monotonic() > give_up:
+                raise
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            connection.exec_driver_sql("ROLLBACK")
+        else:
+            return
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -2,10 +2,11 @@
 
 import contextlib
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,22 @@ def test_two_processes_may_open_one_empty_database_and_write_to_it_at_once(url: 
     assert (
         taken(store, "two") == set(told_two.split()) - {"open"} == {f"two-{n}" for n in range(60)}
     )
+    store.close()
+
+
+def test_opening_waits_for_a_process_that_writes_before_the_log_is_there(tmp_path: Path) -> None:
+    store = SQLStore(f"sqlite:///{tmp_path}/jarvis.db")
+    with (
+        ThreadPoolExecutor() as pool,
+        contextlib.closing(sqlite3.connect(tmp_path / "jarvis.db", isolation_level=None)) as other,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        opening = pool.submit(store.open)
+        done, _ = wait([opening], timeout=0.3)
+        other.execute("COMMIT")
+        assert not done
+        opening.result(timeout=30)
+    store.apply([begin("one")])
     store.close()
 
 
