@@ -265,5 +265,9 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
         summary="This document",
         content={200: {JSON: {"schema": {"type": "object"}}}},
     ),
-    ("GET", "/"): Operation(id="index", summary="Where to go from here", content={200: TEXT}),
+    ("GET", "/"): Operation(
+        id="index",
+        summary="The chat page; where it is not built, where to go from here",
+        content={200: {"text/html": {"schema": STRING}} | TEXT},
+    ),
 }
