@@ -43,6 +43,8 @@ class Turn(Enum):
 
     NONE = auto()
     BEGUN = auto()
+    STANDS = auto()
+    """Its answer has begun, and what it replaces is gone."""
     ENDED = auto()
 
 
@@ -78,6 +80,7 @@ class LiveStream:
         self.started_at: float | None = None
         self.quarantined = False
         self.turn = Turn.NONE
+        self.replaces = prompt.request.replaces
         self.is_rolled_back = False
         self.misses_history = False
         self.stop: Stop | None = None
