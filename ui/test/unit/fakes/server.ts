@@ -26,6 +26,10 @@ export class FakeServer {
   refusal: Refusal | null = null;
   /** Headers of prompts wait until `releaseHeaders`. */
   holdsHeaders = false;
+  /** So do those of the next answer that is read on. */
+  holdsFollows = false;
+  /** What the answers that are read on are called. */
+  misnames: string | null = null;
   /** A fetch wrapper that does not pass `signal` on. */
   ignoresAbort = false;
   supersedes = true;
@@ -84,12 +88,16 @@ export class FakeServer {
     if (this.isDown) throw new TypeError("Failed to fetch");
     if (headers.Authorization !== `Bearer ${this.key}`) return refuse(401, "invalid_api_key");
     const response = this.#route(request, signal);
-    await Promise.resolve();
-    if (this.holdsHeaders && request.method === "POST" && !path.endsWith("/cancel")) {
+    const isFollow = this.holdsFollows && path.startsWith("/v1/streams/");
+    if (isFollow) this.holdsFollows = false;
+    if (isFollow || (this.holdsHeaders && path === "/v1/chat/completions")) {
       await new Promise<void>((resolve, reject) => {
         this.#held.push(resolve);
         signal?.addEventListener("abort", () => reject(signal.reason));
       });
+      const id = response.headers.get("X-Stream-Id") ?? "";
+      const cause = this.streams.find((stream) => stream.id === id)?.cause ?? "completed";
+      if (!isFollow && cause !== "completed") return refuse(409, cause, { "X-Stream-Id": id });
     }
     return response;
   }
@@ -145,7 +153,8 @@ export class FakeServer {
     }
     if (policy === "reject" && this.live(sessionId).length > 0) return refuse(409, "session_busy");
     this.#take(sessionId, String(request.body.prompt), policy, request.body.replaces);
-    return this.#respond(this.last(), this.last().attach(0, false, signal));
+    const stream = this.last();
+    return this.#respond(stream.attach(0, false, signal), stream.id);
   }
 
   #take(sessionId: string, prompt: string, policy: string, replaces: unknown): void {
@@ -168,11 +177,11 @@ export class FakeServer {
     if (stream === undefined || stream.isForgotten) return refuse(404, "not_found");
     if (stream.isGone) return refuse(410, "stream_gone");
     if (after > stream.events.length) return refuse(400, "invalid_request");
-    return this.#respond(stream, stream.attach(after, true, signal));
+    return this.#respond(stream.attach(after, true, signal), this.misnames ?? stream.id);
   }
 
-  #respond(stream: FakeStream, connection: Connection): Response {
-    const headers = { "X-Stream-Id": stream.id, "Content-Type": "text/event-stream" };
+  #respond(connection: Connection, name: string): Response {
+    const headers = { "X-Stream-Id": name, "Content-Type": "text/event-stream" };
     return new Response(connection.body, { headers });
   }
 
