@@ -142,7 +142,7 @@ export function layOver(
   const result = [...stored];
   let anchor: string | null = null;
   const older: Turn[] = [];
-  for (const turn of shown) {
+  for (const [index, turn] of shown.entries()) {
     if (taken.has(turn.key)) {
       anchor = turn.key;
     } else if (turn.seq !== null && turn.seq < first && hasOlder && joins) {
@@ -150,7 +150,9 @@ export function layOver(
     } else if (reading.has(turn.key)) {
       result.push(turn);
     } else if (!turn.isKept && promptOf(turn) !== null) {
-      result.splice(result.findIndex((one) => one.key === anchor) + 1, 0, turn);
+      const next = shown.slice(index).find((one) => taken.has(one.key));
+      const place = result.findIndex((one) => one.key === (anchor ?? next?.key));
+      result.splice(place < 0 ? result.length : place + (anchor === null ? 0 : 1), 0, turn);
       anchor = turn.key;
     }
   }

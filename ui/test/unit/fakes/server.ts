@@ -28,6 +28,9 @@ export class FakeServer {
   holdsHeaders = false;
   /** So do those of the next answer that is read on. */
   holdsFollows = false;
+  /** Prompts get there, but their responses do not come back. */
+  losesResponses = false;
+  missesHistory = false;
   /** What the answers that are read on are called. */
   misnames: string | null = null;
   /** A fetch wrapper that does not pass `signal` on. */
@@ -88,6 +91,7 @@ export class FakeServer {
     if (this.isDown) throw new TypeError("Failed to fetch");
     if (headers.Authorization !== `Bearer ${this.key}`) return refuse(401, "invalid_api_key");
     const response = this.#route(request, signal);
+    if (this.losesResponses && path === "/v1/chat/completions") throw new TypeError("lost");
     const isFollow = this.holdsFollows && path.startsWith("/v1/streams/");
     if (isFollow) this.holdsFollows = false;
     if (isFollow || (this.holdsHeaders && path === "/v1/chat/completions")) {
@@ -181,7 +185,8 @@ export class FakeServer {
   }
 
   #respond(connection: Connection, name: string): Response {
-    const headers = { "X-Stream-Id": name, "Content-Type": "text/event-stream" };
+    const headers = new Headers({ "X-Stream-Id": name, "Content-Type": "text/event-stream" });
+    if (this.missesHistory) headers.set("X-History", "unavailable");
     return new Response(connection.body, { headers });
   }
 
