@@ -307,6 +307,11 @@ it("a prompt that takes over while a stop is under way wins", async () => {
   store.send("one");
   store.stop();
   store.send("two");
+  await world.advance(0);
+  expect(answers(store)[0]).toMatchObject({
+    cause: "superseded",
+    note: "a newer prompt took over",
+  });
   world.server.releaseHeaders();
   await world.advance(0);
   world.server.last().finish();
@@ -403,4 +408,34 @@ it("a prompt whose response was lost is found again in the history", async () =>
   world.server.last().text("here");
   await world.advance(0);
   expect(lines(store)).toEqual(["> hello", "< streaming: here"]);
+});
+
+it("what an edit takes the place of does not come back while the edit has not begun", async () => {
+  const { world, server, store, stream } = await streaming();
+  stream.finish();
+  await world.advance(0);
+  server.delaysBeginning = true;
+  store.edit(shown(store).messages[0]?.key ?? "", "other");
+  await world.advance(0);
+  const { id } = shown(store);
+  store.openNew();
+  store.open(id); // which reads the history again
+  await world.advance(0);
+  expect(lines(store)).toEqual(["> other", "< thinking: "]);
+  server.last().begin();
+  server.last().text("new");
+  await world.advance(0);
+  expect(lines(store)).toEqual(["> other", "< streaming: new"]);
+});
+
+it("a prompt that waits is not shown twice, though the list names it before its headers come", async () => {
+  const { world, server, store } = await streaming();
+  store.choosePolicy("enqueue");
+  server.holdsHeaders = true;
+  store.send("next");
+  await world.advance(4000);
+  expect(lines(store)).toEqual(["> hello", "< streaming: some", "> next", "< sending: "]);
+  server.releaseHeaders();
+  await world.advance(0);
+  expect(lines(store)).toEqual(["> hello", "< streaming: some", "> next", "< queued: "]);
 });

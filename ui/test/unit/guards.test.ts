@@ -75,7 +75,7 @@ it("2: what comes when a re-attachment was given up for too late is not read", a
   const world = new World();
   const { run, stream } = await reading(world);
   world.server.ignoresAbort = true;
-  world.server.holdsFollows = true;
+  world.server.holdsNext = /^\/v1\/streams/;
   stream.cut();
   await world.advance(10_000);
   await world.advance(250);

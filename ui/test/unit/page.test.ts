@@ -74,6 +74,15 @@ it("a search is asked when typing has paused, and an older one's answer is not s
   expect(polls(world)).toBe(before + 1);
   expect(titles(store)).toEqual(["about bee"]);
   expect(store.getSnapshot().search).toBe("bee");
+
+  world.server.holdsNext = /search=ant/;
+  store.find("ant");
+  await world.advance(250);
+  store.find("bee");
+  await world.advance(250);
+  world.server.releaseHeaders();
+  await world.advance(0);
+  expect(titles(store)).toEqual(["about bee"]);
 });
 
 it("the list is read page by page, and a poll keeps the pages", async () => {

@@ -99,3 +99,25 @@ it("a conversation that was deleted elsewhere is said to be gone", async () => {
   await world.advance(4000);
   expect(shown(store).trouble?.sentence).toMatch("no such conversation");
 });
+
+it("a page of the history that was asked for before a prompt is not believed after it", async () => {
+  const { world, server, store, stream, id } = await streaming();
+  stream.finish();
+  await world.advance(5000);
+  const other = server.askElsewhere(id, "theirs");
+  server.holdsNext = /messages/;
+  await world.advance(4000); // the other answer is seen, and the history asked for it
+  store.send("mine again");
+  await world.advance(0);
+  server.releaseHeaders();
+  await world.advance(0);
+  expect(other.connections).toEqual([]);
+  expect(lines(store)).toEqual([
+    "> mine",
+    "< complete: some",
+    "> theirs",
+    "< interrupted: ",
+    "> mine again",
+    "< thinking: ",
+  ]);
+});

@@ -26,8 +26,10 @@ export class FakeServer {
   refusal: Refusal | null = null;
   /** Headers of prompts wait until `releaseHeaders`. */
   holdsHeaders = false;
-  /** So do those of the next answer that is read on. */
-  holdsFollows = false;
+  /** So does the next response, as it is now, of a path like this. */
+  holdsNext: RegExp | null = null;
+  /** Prompts wait before they begin, as if for the one before to unwind. */
+  delaysBeginning = false;
   /** Prompts get there, but their responses do not come back. */
   losesResponses = false;
   missesHistory = false;
@@ -92,16 +94,16 @@ export class FakeServer {
     if (headers.Authorization !== `Bearer ${this.key}`) return refuse(401, "invalid_api_key");
     const response = this.#route(request, signal);
     if (this.losesResponses && path === "/v1/chat/completions") throw new TypeError("lost");
-    const isFollow = this.holdsFollows && path.startsWith("/v1/streams/");
-    if (isFollow) this.holdsFollows = false;
-    if (isFollow || (this.holdsHeaders && path === "/v1/chat/completions")) {
+    const isNext = this.holdsNext?.test(path) ?? false;
+    if (isNext) this.holdsNext = null;
+    if (isNext || (this.holdsHeaders && path === "/v1/chat/completions")) {
       await new Promise<void>((resolve, reject) => {
         this.#held.push(resolve);
         signal?.addEventListener("abort", () => reject(signal.reason));
       });
       const id = response.headers.get("X-Stream-Id") ?? "";
       const cause = this.streams.find((stream) => stream.id === id)?.cause ?? "completed";
-      if (!isFollow && cause !== "completed") return refuse(409, cause, { "X-Stream-Id": id });
+      if (!isNext && cause !== "completed") return refuse(409, cause, { "X-Stream-Id": id });
     }
     return response;
   }
@@ -172,7 +174,8 @@ export class FakeServer {
       if (policy === "rollback") this.streams = this.streams.filter((one) => !live.includes(one));
     }
     this.streams.push(stream);
-    if (policy !== "enqueue" || live.length === 0) stream.begin();
+    const waits = policy === "enqueue" && live.length > 0;
+    if (!waits && !this.delaysBeginning) stream.begin();
     if (!this.#titles.has(sessionId)) this.#titles.set(sessionId, prompt);
   }
 
