@@ -205,11 +205,13 @@ export class Answers implements RunHost {
       return;
     }
     const { kind, error } = ending;
-    if (kind === "lost" && error.status > 0) this.#unreadable.add(run.streamId ?? "");
-    if (kind === "lost") this.#finish(run.key, notes.LOST);
-    else this.#finish(run.key, (kind === "error" ? notes.outcomeOf : notes.outcomeRefused)(error));
-    // Whoever took over may be another tab; whom a refused prompt took over from still lives; and
-    // what became of an answer that cannot be read on, the history knows.
+    if (kind === "lost") {
+      if (error.status > 0) this.#unreadable.add(run.streamId ?? "");
+      void this.#lookUp(run.key);
+      return;
+    }
+    this.#finish(run.key, (kind === "error" ? notes.outcomeOf : notes.outcomeRefused)(error));
+    // Whoever took over may be another tab; and whom a refused prompt took over from still lives.
     void this.#host.refresh();
   }
 
@@ -235,6 +237,18 @@ export class Answers implements RunHost {
     }
     this.#host.settled();
     return this.trouble === null;
+  }
+
+  /** An answer cannot be read on: the history may know what became of it. */
+  async #lookUp(key: string): Promise<void> {
+    this.version++;
+    await this.#host.refresh();
+    const turn = this.#turns.find((one) => one.key === key);
+    const answer = turn === undefined ? null : turns.answerOf(turn);
+    if (turn === undefined || answer === null || this.#runs.has(key)) return;
+    if (answer.state === "reattaching") this.#finish(key, notes.LOST);
+    else if (!turns.isLive(turn)) this.#host.announce(notes.announcementOf(answer));
+    this.#host.settled();
   }
 
   /** Another prompt takes over: the server hears of it by that one, and needs no Stop. */

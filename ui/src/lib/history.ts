@@ -33,7 +33,7 @@ export class History {
   readonly #api: Api;
   readonly #sessionId: string;
   readonly #host: HistoryHost;
-  #isReading = false;
+  #reading: Promise<void> | null = null;
   #isReadingOlder = false;
 
   constructor(api: Api, sessionId: string, host: HistoryHost) {
@@ -54,8 +54,12 @@ export class History {
   /** Read the newest page again, until nothing has happened meanwhile. */
   async refresh(): Promise<void> {
     this.isStale = true;
-    if (this.#isReading) return;
-    this.#isReading = true;
+    if (this.#host.isAsking) return;
+    this.#reading ??= this.#read();
+    await this.#reading;
+  }
+
+  async #read(): Promise<void> {
     try {
       while (this.isStale && !this.#host.isAsking) {
         this.isStale = false;
@@ -75,7 +79,7 @@ export class History {
     } catch (error) {
       this.#fail(error);
     } finally {
-      this.#isReading = false;
+      this.#reading = null;
     }
   }
 
