@@ -29,6 +29,7 @@ from jarvis_trio.errors import ConfigError, JarvisError
 from jarvis_trio.observe.garbage import collect_when_due, spare_the_loop
 from jarvis_trio.observe.logs import configure_logs
 from jarvis_trio.observe.metrics import Metrics
+from jarvis_trio.observe.over_time import OverTime
 from jarvis_trio.observe.signal_report import ignore_until_then, report_on_signal
 from jarvis_trio.observe.watchdog import Watchdog
 from jarvis_trio.providers.base import Provider
@@ -131,10 +132,12 @@ def assemble(  # noqa: PLR0913 - parts, that tests replace one by one
     stall_watch = StallWatch(settings.write_stall_timeout_s)
     drain = Drain(sessions, settings.graceful_timeout_s)
     keepalive = Keepalive(settings.keepalive_s, PING)
-    app = build_web(settings, sessions, Caretakers(stall_watch, keepalive, drain), metrics, page)
+    over_time = OverTime(metrics.totals)
+    caretakers = Caretakers(stall_watch, keepalive, drain, over_time)
+    app = build_web(settings, sessions, caretakers, metrics, page)
     services: dict[str, Service] = {"stall watch": stall_watch.run, "drain": drain.run}
     services |= {"provider": provider.run, "keepalive": keepalive.run, "history": history.run}
-    services["window"] = sessions.window.run
+    services |= {"window": sessions.window.run, "over time": over_time.run}
     services |= _services_to_see_inside(sessions, metrics, to_stderr)
     if is_under_hypercorn_cli:
         services["hypercorn watch"] = partial(begin_drain_when_told, drain)

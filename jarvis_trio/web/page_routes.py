@@ -68,7 +68,7 @@ INDEX: Final = f"""jarvis_trio is running. Its chat page is not built: {HOW_TO_B
 
 POST /v1/chat/completions   OpenAI-compatible, streaming
 GET  /v1/models
-GET  /healthz /readyz /metrics
+GET  /healthz /readyz /metrics /v1/ops
 GET  /openapi.json          all of it, described
 """
 
