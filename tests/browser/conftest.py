@@ -2,11 +2,11 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser.backstage import Backstage, backstage
 from tests.browser.built_page import PAGE
@@ -16,8 +16,17 @@ from tests.browser.proxy import Proxy
 from tests.browser.watch import Watch
 from tests.end_to_end.processes import Server, Sim, running_server, running_sim
 
-FLAGS = """--disable-gpu --disable-quic --no-first-run --disable-background-networking
---disable-component-update --disable-sync""".split()
+INSECURE_NAME = "jarvis.test"
+"""This machine by a name that the browser does not trust, as one in the local network."""
+FLAGS = [
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    f"--host-resolver-rules=MAP {INSECURE_NAME} 127.0.0.1",
+]
 EXPECT_WITHIN_MS = 10_000
 
 OpenChat = Callable[..., ChatPage]
@@ -85,7 +94,8 @@ def open_chat(contexts: Callable[..., tuple[BrowserContext, Watch]]) -> OpenChat
         path: str = "/",
         *,
         beside: ChatPage | None = None,
-        scripts: tuple[str, ...] = (),
+        scripts: Sequence[str] = (),
+        before: Callable[[Page], object] = lambda _: None,
         **options: Any,
     ) -> ChatPage:
         if beside is None:
@@ -95,6 +105,7 @@ def open_chat(contexts: Callable[..., tuple[BrowserContext, Watch]]) -> OpenChat
         page = context.new_page()
         for script in scripts:
             page.add_init_script(script)
+        before(page)
         page.goto(url + path)
         return ChatPage(page, watch)
 

@@ -32,8 +32,8 @@ REASONS = {"superseded": "another prompt took over", "stopped": "the answer was 
 class PlayedServer:
     """The server; its methods without an underscore are for the test's thread.
 
-    With ``supersedes`` off, an answer goes on when the next prompt of its session comes: as a server
-    does that knows nothing of sessions.
+    With ``supersedes`` off, an answer goes on when the next prompt of its session comes: as a
+    server does that knows nothing of sessions.
     """
 
     def __init__(self, backstage: Backstage, *, supersedes: bool = True) -> None:
@@ -236,7 +236,7 @@ class PlayedServer:
             answer.scope.cancel(reason="stopped")
             answer.add_error("stopped", REASONS["stopped"])
             answer.end("interrupted", "stopped")
-        receipt = {"session_id": answer.session, "stream_id": answer.stream_id}
+        receipt: dict[str, Any] = {"session_id": answer.session, "stream_id": answer.stream_id}
         receipt |= {"cause": answer.cause, "phase": "decode", "status": status}
         seen = {"tokens_sent": 3, "upstream_closed_ms": 0.6, "backend_idle_ms": 4.0}
         await send_json(peer, receipt | seen)

@@ -52,10 +52,10 @@ Step = str | Thinks | Gate | Pause | Foreign | Fails
 class Play:
     """What the server does about one prompt; by itself it answers well.
 
-    ``status`` other than 200 is a refusal, with ``code``; 0 is a connection that is reset. ``cut_after`` ends the POST's body behind so
-    many events, cleanly or not, while the answer goes on. ``repeats`` is how many events too many each
-    re-attachment is given. Without ``is_done`` the body ends behind the last step, cleanly. The headers
-    wait for the gate ``headers_wait_for``.
+    ``status`` other than 200 is a refusal, with ``code``; 0 is a connection that is reset.
+    ``cut_after`` ends the POST's body behind so many events, cleanly or not, while the answer goes
+    on. ``repeats`` is how many events too many each re-attachment is given. Without ``is_done``
+    the body ends behind the last step, cleanly. The headers wait for ``headers_wait_for``.
     """
 
     steps: Sequence[Step] = ()
@@ -83,7 +83,7 @@ def words(name: str, count: int = 40) -> list[str]:
 
 
 def in_pieces(text: str, size: int, seconds: float = 0.0) -> list[Step]:
-    """Return a text in pieces of ``size`` characters, so that every construct is split somewhere."""
+    """Return a text in pieces of ``size`` characters, which split its constructs anywhere."""
     steps: list[Step] = []
     for start in range(0, len(text), size):
         steps += [text[start : start + size], Pause(seconds)]
