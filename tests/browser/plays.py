@@ -1,7 +1,7 @@
 """Answers that a test writes itself, frame by frame, and what may go wrong with each."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -143,15 +143,13 @@ class Answer:
         self.changed.set()
         self.changed = trio.Event()
 
-    async def events_after(self, had: int) -> AsyncIterator[bytes]:
-        """Give the events behind the first ``had``, as they come."""
-        while True:
-            while had < len(self.events):
-                had += 1
-                yield self.events[had - 1]
+    async def event(self, number: int) -> bytes | None:
+        """Return an event, counted from 1, when it is there; None when it will never be."""
+        while number > len(self.events):
             if self.is_over:
-                return
+                return None
             await self.changed.wait()
+        return self.events[number - 1]
 
     def messages(self) -> list[dict[str, Any]]:
         """Return the turn as the history has it."""

@@ -4,7 +4,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.chat_page import ChatPage
-from tests.browser.conftest import INSECURE_NAME, OpenChat
+from tests.browser.chromium import INSECURE_NAME
+from tests.browser.conftest import OpenChat
 from tests.browser.played_server import PlayedServer
 from tests.browser.plays import Gate, Play, Thinks, in_pieces, words
 from tests.browser.samples import CODE, LONG_LINE, RICH
