@@ -104,6 +104,7 @@ const SENTENCES: Readonly<Record<string, (error: ApiError) => string>> = {
   upstream_eof: () => "The model server broke off in the middle of the answer.",
   upstream_timeout: () => "The model server did not answer in time.",
   upstream_rejected: (error) => `The model server refused the prompt (${error.message}).`,
+  not_current: () => "Another answer is being given.",
   internal_error: () => "The server made a mistake; its log says which.",
 };
 

@@ -56,6 +56,8 @@ export class Run {
   streamId: string | null = null;
   /** The answer has its turn: from its first event on it is in the history. */
   hasBegun = false;
+  /** The server could not tell the model what was said before. */
+  missesHistory = false;
   /** The server's refusal of the prompt. */
   refusal: ApiError | null = null;
   state: AnswerState;
@@ -94,6 +96,7 @@ export class Run {
       this.#isNamed.abort();
       return;
     }
+    this.missesHistory = response.headers.get("X-History") === "unavailable";
     this.#name(response.headers.get("X-Stream-Id"));
     this.#show(connection);
     const end = await this.#read(connection, response);
@@ -129,10 +132,14 @@ export class Run {
   async leave(): Promise<void> {
     this.#isLeft = true;
     this.state = "stopping";
-    if (this.streamId === null) {
-      await pause(this.#host.environment, NAMING_MS, this.#isNamed.signal);
-    }
+    await this.whenNamed();
     this.abort();
+  }
+
+  /** Wait until the server has named it, or has not in time. */
+  async whenNamed(): Promise<void> {
+    if (this.streamId !== null) return;
+    await pause(this.#host.environment, NAMING_MS, this.#isNamed.signal);
   }
 
   /** Read what follows the events had so far, as often as it is cut. */

@@ -232,7 +232,9 @@ function keepSaid(mine: AnswerMessage, stored: AnswerMessage): AnswerMessage {
     return { ...stored, text, reasoning, note: NOT_KEPT_NOTE };
   }
   if (mine.state !== stored.state || mine.cause !== stored.cause) return stored;
-  return { ...stored, note: mine.note, trouble: mine.trouble };
+  // It saw what a Stop did, and what exactly had failed.
+  const trouble = stored.trouble === null ? null : (mine.trouble ?? stored.trouble);
+  return { ...stored, note: mine.note ?? stored.note, trouble };
 }
 
 /** `turns`, with the objects of `shown` where they are equal. */
