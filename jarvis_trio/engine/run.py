@@ -83,6 +83,7 @@ class StreamRunner:
                 callbacks.cancel_scope.deadline = trio.current_time() + cleanup_seconds
             finally:
                 events.close()
+                stream.events_dropped = events.dropped
                 stream.log.debug("cleanup_callback_tasks", count=events.running)
 
     async def _make(
@@ -152,6 +153,7 @@ class StreamRunner:
         while deltas:
             stream.reach(Phase.DECODE)
             size = framer.frame(deltas)
+            self._recorder.take_place(stream)
             try:
                 if not stream.replay.has_room and not is_end(deltas):
                     # Waiting for our own readers is not the upstream's fault.
