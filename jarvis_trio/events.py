@@ -98,13 +98,15 @@ class Message(Struct, frozen=True):
 class ChatRequest(Struct, frozen=True):
     """A prompt, checked.
 
-    ``continues`` says that ``messages`` is only the next turn of the conversation that is stored.
+    ``continues`` says that ``messages`` is only the next turn of the conversation that is stored,
+    and ``replaces`` from which stream's turn on it takes that conversation's place.
     ``model`` None asks for the upstream's first model. ``extra`` holds every other top-level key
     as the client sent it (``tools``, ``logprobs``, unknown ones): passed on, never refused.
     """
 
     messages: tuple[Message, ...]
     continues: bool = False
+    replaces: str | None = None
     model: str | None = None
     stream: bool = False
     include_usage: bool = False

@@ -12,6 +12,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from jarvis_trio.events import Cause, Completion, Message
+from jarvis_trio.store import turns
 from jarvis_trio.store.base import State, StoredMessage
 
 BYTES_PER_TOKEN: Final = 4
@@ -21,8 +22,6 @@ TOKENS_PER_MESSAGE: Final = 8
 """What a template puts round each."""
 
 TOKENS_PER_IMAGE: Final = 500
-
-TITLE_CHARS: Final = 80
 
 INSTRUCTIONS: Final = frozenset({"system", "developer"})
 JOINED: Final = frozenset({"user", "assistant"})
@@ -38,10 +37,9 @@ STATES: Final = {
 
 def title_of(messages: Iterable[Message]) -> str:
     """Return a line made from the first prompt."""
-    text = next((message.text for message in messages if message.role == "user"), "")
-    # The rest of a pasted book is no title either.
-    line = " ".join(text[: 8 * TITLE_CHARS].split())
-    return line if len(line) <= TITLE_CHARS else line[: TITLE_CHARS - 1].rstrip() + "…"
+    return turns.title_of(
+        next((message.text for message in messages if message.role == "user"), "")
+    )
 
 
 def newest(messages: Sequence[Message]) -> int:
@@ -63,7 +61,8 @@ def next_turn(
 ) -> tuple[Message, ...]:
     """Return ``prompt`` behind as much of the stored conversation as the budget lets.
 
-    1. Turns that failed without a word are left out: they would fail again.
+    1. Turns that failed without a word are left out: they would fail again. So are those that were
+       to replace another and got no word to do it with: that one still stands.
     2. Tool calls stay where all their results follow, and results where their calls are.
     3. Neighbours of one role become one message: a prompt that was interrupted before its answer
        had begun goes with the next one.
@@ -83,11 +82,14 @@ def next_turn(
 
 
 def _turns(stored: Sequence[StoredMessage]) -> Iterator[list[StoredMessage]]:
-    for _, messages in groupby(stored, lambda message: message.stream_id):
+    standing: set[str | None] = set()
+    for stream_id, messages in groupby(stored, lambda message: message.stream_id):
         turn = list(messages)
         answer = turn[-1]
         is_empty = not answer.text and not answer.tool_calls
-        if not (answer.state is State.FAILED and is_empty):
+        is_in_vain = answer.state is State.FAILED or answer.replaces in standing
+        standing |= {stream_id, answer.replaces} - {None}
+        if not (is_empty and is_in_vain):
             yield turn
 
 

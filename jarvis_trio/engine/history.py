@@ -154,21 +154,25 @@ class History:
         return await self._read(partial(self._store.session, owner, session_id))
 
     async def messages(
-        self, owner: str, session_id: str, *, limit: int, after: int
+        self, owner: str, session_id: str, *, limit: int, after: int | None, newest_first: bool
     ) -> list[StoredMessage]:
         """Return one page of a session's messages."""
-        return await self._read(
-            partial(self._store.messages, owner, session_id, limit=limit, after=after)
-        )
+        read = partial(self._store.messages, owner, session_id, limit=limit)
+        return await self._read(partial(read, after=after, newest_first=newest_first))
 
-    async def conversation(self, owner: str, session_id: str) -> list[StoredMessage] | None:
+    async def conversation(
+        self, owner: str, session_id: str, replaced: str | None
+    ) -> list[StoredMessage] | None:
         """Return what a next turn may need; None when the store is in trouble, or too slow.
 
-        It is the last messages, and the first one before them, which may be an instruction.
+        It is the last messages, of those before the turn ``replaced``, and the first one before
+        them, which may be an instruction.
         """
 
         def read() -> list[StoredMessage]:
-            last = self._store.last_messages(owner, session_id, limit=MOST_IN_CONTEXT)
+            last = self._store.last_messages(
+                owner, session_id, limit=MOST_IN_CONTEXT, replaced=replaced
+            )
             if len(last) < MOST_IN_CONTEXT:
                 return last
             first = self._store.messages(owner, session_id, limit=1)

@@ -12,7 +12,7 @@ from jarvis_trio.engine.conversation import kept_answer, newest, next_turn, titl
 from jarvis_trio.engine.history import History, Job
 from jarvis_trio.engine.stream import LiveStream, Turn
 from jarvis_trio.events import Cause, ChatRequest
-from jarvis_trio.store.base import BeginTurn, EndTurn, RemoveTurn
+from jarvis_trio.store.base import BeginTurn, EndTurn, RemoveTurn, ReplaceTurns
 
 
 class Recorder:
@@ -27,7 +27,9 @@ class Recorder:
         prompt, request = stream.prompt, stream.prompt.request
         if prompt.is_kept:
             if request.continues:
-                stored = await self._history.conversation(prompt.owner, prompt.session_id)
+                stored = await self._history.conversation(
+                    prompt.owner, prompt.session_id, stream.replaces
+                )
                 if stored is None:
                     stream.misses_history = True
                     stream.log.warning("history_missing", reason=self._history.trouble)
@@ -36,6 +38,17 @@ class Recorder:
                     request = replace(request, messages=messages)
             self._put_beginning(stream)
         return request
+
+    def take_place(self, stream: LiveStream) -> None:
+        """Take out what the stream's turn replaces, once its answer has begun. Sync, idempotent.
+
+        Until then the model server may refuse it, or be away: that costs nobody an old answer.
+        """
+        if stream.turn is Turn.BEGUN and (stream.answer.pieces or stream.cause is Cause.COMPLETED):
+            stream.turn = Turn.STANDS
+            if stream.replaces is not None:
+                prompt = stream.prompt
+                self._history.put(ReplaceTurns(prompt.owner, prompt.session_id, stream.id))
 
     async def keep(self, stream: LiveStream) -> None:
         """End the turn, and wait until that is in the store, unless the store is in trouble."""
@@ -47,12 +60,14 @@ class Recorder:
         """End the turn of a stream that has its cause. Sync and idempotent."""
         if not stream.prompt.is_kept or stream.started_at is None or stream.turn is Turn.ENDED:
             return None
+        prompt = stream.prompt
         if stream.turn is Turn.NONE:
             self._put_beginning(stream)
-        stream.turn = Turn.ENDED
-        prompt = stream.prompt
         if stream.is_rolled_back:
+            stream.turn = Turn.ENDED
             return self._history.put(RemoveTurn(prompt.owner, prompt.session_id, stream.id))
+        self.take_place(stream)
+        stream.turn = Turn.ENDED
         cause = stream.cause or Cause.SHUTDOWN
         answer, state = kept_answer(stream.answer.completion(), cause)
         return self._history.put(
@@ -73,5 +88,6 @@ class Recorder:
                 newest(messages),
                 title_of(messages),
                 time.time(),
+                stream.replaces,
             )
         )

@@ -153,6 +153,7 @@ class StreamRunner:
         while deltas:
             stream.reach(Phase.DECODE)
             size = framer.frame(deltas)
+            self._recorder.take_place(stream)
             try:
                 if not stream.replay.has_room and not is_end(deltas):
                     # Waiting for our own readers is not the upstream's fault.

@@ -28,6 +28,16 @@ class Session:
         """Those that nothing has ended yet: the first is live, or about to be, the others wait."""
         return [stream for stream in self.streams if stream.cause is None]
 
+    def join(self, stream: LiveStream) -> None:
+        """Put ``stream`` at the end of the line.
+
+        What it replaces may itself be to replace another turn, and end before it does.
+        """
+        for other in self.streams:
+            if other.id == stream.replaces:
+                stream.replaces = other.replaces or other.id
+        self.line.append(stream)
+
     def ahead_of(self, stream: LiveStream) -> LiveStream | None:
         """Return whom ``stream``, which is in the line, waits for; None when it is its turn."""
         place = self.line.index(stream)

@@ -44,6 +44,8 @@ class Turn(Enum):
 
     NONE = auto()
     BEGUN = auto()
+    STANDS = auto()
+    """Its answer has begun, and what it replaces is gone."""
     ENDED = auto()
 
 
@@ -82,6 +84,7 @@ class LiveStream:
         self.events_dropped = 0
         self.quarantined = False
         self.turn = Turn.NONE
+        self.replaces = prompt.request.replaces
         self.is_rolled_back = False
         self.misses_history = False
         self.stop: Stop | None = None

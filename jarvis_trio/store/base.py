@@ -32,7 +32,8 @@ class BeginTurn(Struct, frozen=True):
     Of ``messages`` a session without any keeps all; one that has some keeps those from ``new_from``
     on, as the ones before are what its client repeats. Then comes an empty answer, which counts as
     ``interrupted`` until :class:`EndTurn`: so it is right also when the process ends now. All of
-    them carry ``stream_id``.
+    them carry ``stream_id``, and ``replaces``: the turn that this one is to stand for, which stays
+    until :class:`ReplaceTurns`. Where that one is itself to stand for another, it is the other.
     """
 
     owner: str
@@ -42,6 +43,19 @@ class BeginTurn(Struct, frozen=True):
     new_from: int
     title: str
     at: float
+    replaces: str | None = None
+
+
+class ReplaceTurns(Struct, frozen=True):
+    """A turn takes its place: the one that it ``replaces`` goes, and every other from there on.
+
+    It may be one that stands for the same turn, and so be gone already. A title that is the first
+    prompt's stays that. Fenced like :class:`EndTurn`; nothing goes where nothing is replaced.
+    """
+
+    owner: str
+    session_id: str
+    stream_id: str
 
 
 class EndTurn(Struct, frozen=True):
@@ -84,7 +98,7 @@ class DeleteSession(Struct, frozen=True):
     session_id: str
 
 
-Write = BeginTurn | EndTurn | RemoveTurn | SetTitle | DeleteSession
+Write = BeginTurn | ReplaceTurns | EndTurn | RemoveTurn | SetTitle | DeleteSession
 
 
 class StoredSession(Struct, frozen=True):
@@ -101,8 +115,9 @@ class StoredMessage(Struct, frozen=True):
     """A message of a conversation; ``seq`` grows along it, with gaps where turns were removed.
 
     ``text``, ``images``, ``tool_calls``, ``tool_call_id`` and ``name`` are those of
-    :class:`~jarvis_trio.events.Message`; ``sent``, the client's own object, is not kept. The rest
-    is an answer's: ``cause`` None says that it has not ended, or that the process did first.
+    :class:`~jarvis_trio.events.Message`; ``sent``, the client's own object, is not kept.
+    ``replaces`` is its turn's. The rest is an answer's: ``cause`` None says that it has not ended,
+    or that the process did first.
     """
 
     seq: int
@@ -119,6 +134,7 @@ class StoredMessage(Struct, frozen=True):
     finish_reason: str | None = None
     usage: Usage | None = None
     cause: Cause | None = None
+    replaces: str | None = None
 
 
 class Place(Struct, frozen=True):
@@ -169,11 +185,25 @@ class Store(Protocol):
         ...
 
     def messages(
-        self, owner: str, session_id: str, *, limit: int | None = None, after: int = 0
+        self,
+        owner: str,
+        session_id: str,
+        *,
+        limit: int | None = None,
+        after: int | None = None,
+        newest_first: bool = False,
     ) -> list[StoredMessage]:
-        """Return messages with ``seq > after``, in their order; ``[]`` for an unknown session."""
+        """Return messages behind the one numbered ``after``, in their order or the other way.
+
+        ``[]`` for an unknown session.
+        """
         ...
 
-    def last_messages(self, owner: str, session_id: str, *, limit: int) -> list[StoredMessage]:
-        """Return the last ``limit`` messages, in their order."""
+    def last_messages(
+        self, owner: str, session_id: str, *, limit: int, replaced: str | None = None
+    ) -> list[StoredMessage]:
+        """Return the last ``limit`` messages, in their order.
+
+        They are those before the turn ``replaced``, or the one that stands for it, if there is one.
+        """
         ...

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Sequence
+from math import inf
 from typing import Final, assert_never
 
 from msgspec import Struct
@@ -13,22 +14,26 @@ from jarvis_trio.store.base import (
     EndTurn,
     Place,
     RemoveTurn,
+    ReplaceTurns,
     SetTitle,
     StoredMessage,
     StoredSession,
     Write,
 )
-from jarvis_trio.store.turns import filled, folded, is_place, messages_of, storable
+from jarvis_trio.store.turns import filled, folded, is_place, messages_of, storable, title_of
 
 MOST_SESSIONS: Final = 1000
 """Bounds the memory: past it, the session goes that was written to the longest time ago."""
+
+
+_Messages = tuple[StoredMessage, ...]
 
 
 class _Conversation(Struct, frozen=True):
     session: StoredSession
     last_seq: int = 0
     last_stream: str = ""
-    messages: tuple[StoredMessage, ...] = ()
+    messages: _Messages = ()
 
 
 _Key = tuple[str, str]
@@ -83,15 +88,30 @@ class MemoryStore:
         return min((s for s in self._of(owner) if s.id == session_id), key=_place, default=None)
 
     def messages(
-        self, owner: str, session_id: str, *, limit: int | None = None, after: int = 0
+        self,
+        owner: str,
+        session_id: str,
+        *,
+        limit: int | None = None,
+        after: int | None = None,
+        newest_first: bool = False,
     ) -> list[StoredMessage]:
-        """Return messages with ``seq > after``, in their order; ``[]`` for an unknown session."""
-        found = [m for m in self._messages(owner, session_id) if m.seq > after]
+        """Return messages behind the one numbered ``after``, in their order or the other way."""
+        found = list(self._messages(owner, session_id))
+        if after is not None:
+            found = [m for m in found if (m.seq < after if newest_first else m.seq > after)]
+        if newest_first:
+            found.reverse()
         return found[:limit]
 
-    def last_messages(self, owner: str, session_id: str, *, limit: int) -> list[StoredMessage]:
-        """Return the last ``limit`` messages, in their order."""
+    def last_messages(
+        self, owner: str, session_id: str, *, limit: int, replaced: str | None = None
+    ) -> list[StoredMessage]:
+        """Return the last ``limit`` messages before the turn ``replaced``, in their order."""
         found = self._messages(owner, session_id)
+        if replaced is not None:
+            end = _first_seq(found, _origin(found, replaced))
+            found = tuple(message for message in found if message.seq < end)
         return list(found[max(0, len(found) - limit) :])
 
     def _of(self, owner: str | None) -> Iterable[StoredSession]:
@@ -99,7 +119,7 @@ class MemoryStore:
             if owner is None or conversation.session.owner == owner:
                 yield conversation.session
 
-    def _messages(self, owner: str, session_id: str) -> tuple[StoredMessage, ...]:
+    def _messages(self, owner: str, session_id: str) -> _Messages:
         conversation = self._conversations.get((owner, session_id))
         return () if conversation is None else conversation.messages
 
@@ -114,6 +134,8 @@ def _do(write: Write, conversations: _Conversations) -> None:
     match write:
         case BeginTurn():
             changed: _Conversation | None = _begin(write, known)
+        case ReplaceTurns():
+            changed = known and _replace(write, known)
         case EndTurn():
             changed = known and _end(write, known)
         case RemoveTurn():
@@ -139,10 +161,41 @@ def _begin(turn: BeginTurn, known: _Conversation | None) -> _Conversation:
     if any(message.stream_id == turn.stream_id for message in known.messages):
         return replace(known, last_stream=turn.stream_id)
     is_first = not known.messages
-    new = messages_of(turn, is_first=is_first, last_seq=known.last_seq)
+    replaces = turn.replaces and _origin(known.messages, turn.replaces)
+    new = messages_of(turn, is_first=is_first, last_seq=known.last_seq, replaces=replaces)
     title = title if is_first else known.session.title
     session = replace(known.session, title=title, updated_at=turn.at)
     return _Conversation(session, new[-1].seq, turn.stream_id, (*known.messages, *new))
+
+
+def _origin(messages: _Messages, stream_id: str) -> str:
+    """Return what a turn stands for: itself, if nothing else."""
+    replaced = (m.replaces for m in messages if m.stream_id == stream_id and m.replaces)
+    return next(replaced, stream_id)
+
+
+def _first_seq(messages: Iterable[StoredMessage], origin: str) -> float:
+    """Return where the turn begins that stands for ``origin``, or infinity."""
+    return next((m.seq for m in messages if origin in (m.stream_id, m.replaces)), inf)
+
+
+def _replace(turn: ReplaceTurns, known: _Conversation) -> _Conversation:
+    if known.last_stream != turn.stream_id:
+        return known
+    own = [message for message in known.messages if message.stream_id == turn.stream_id]
+    others = (message for message in known.messages if message.stream_id != turn.stream_id)
+    if not own or own[0].replaces is None:
+        return known
+    end = _first_seq(others, own[0].replaces)
+    left = tuple(m for m in known.messages if m.seq < end or m.stream_id == turn.stream_id)
+    title = known.session.title
+    if title == title_of(_first_prompt(known.messages)):
+        title = title_of(_first_prompt(left))
+    return replace(known, session=replace(known.session, title=title), messages=left)
+
+
+def _first_prompt(messages: _Messages) -> str:
+    return next((message.text for message in messages if message.role == "user"), "")
 
 
 def _end(end: EndTurn, known: _Conversation) -> _Conversation:

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from jarvis_trio.errors import StoreUnavailableError
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """The newest migration. A database that is there is not looked at any further: alembic takes
 longer to import than all else at the start."""
 

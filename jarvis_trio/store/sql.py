@@ -11,6 +11,7 @@ from typing import Any, TypeVar, assert_never
 from msgspec.structs import asdict
 from sqlalchemy import (
     Connection,
+    ScalarSelect,
     Select,
     and_,
     bindparam,
@@ -30,6 +31,7 @@ from jarvis_trio.store.base import (
     EndTurn,
     Place,
     RemoveTurn,
+    ReplaceTurns,
     SetTitle,
     State,
     StoredMessage,
@@ -37,6 +39,7 @@ from jarvis_trio.store.base import (
     Write,
 )
 from jarvis_trio.store.sql_database import connect_to
+from jarvis_trio.store.sql_replacing import first_seq, origin_of, replace_turns
 from jarvis_trio.store.sql_tables import messages, sessions
 from jarvis_trio.store.turns import folded, messages_of, storable, storable_answer
 
@@ -137,24 +140,31 @@ class SQLStore:
         return next(iter(self._read(query, StoredSession)), None)
 
     def messages(
-        self, owner: str, session_id: str, *, limit: int | None = None, after: int = 0
+        self,
+        owner: str,
+        session_id: str,
+        *,
+        limit: int | None = None,
+        after: int | None = None,
+        newest_first: bool = False,
     ) -> list[StoredMessage]:
-        """Return messages with ``seq > after``, in their order; ``[]`` for an unknown session."""
-        query = self._messages_of(owner, session_id).where(messages.c.seq > after)
-        return self._read(query.order_by(messages.c.seq).limit(limit), StoredMessage)
+        """Return messages behind the one numbered ``after``, in their order or the other way."""
+        seq = messages.c.seq
+        query = select(*OF_A_MESSAGE).where(messages.c.session == _key(owner, session_id))
+        if after is not None:
+            query = query.where(seq < after if newest_first else seq > after)
+        query = query.order_by(seq.desc() if newest_first else seq)
+        return self._read(query.limit(limit), StoredMessage)
 
-    def last_messages(self, owner: str, session_id: str, *, limit: int) -> list[StoredMessage]:
-        """Return the last ``limit`` messages, in their order."""
-        query = self._messages_of(owner, session_id)
+    def last_messages(
+        self, owner: str, session_id: str, *, limit: int, replaced: str | None = None
+    ) -> list[StoredMessage]:
+        """Return the last ``limit`` messages before the turn ``replaced``, in their order."""
+        key = _key(owner, session_id)
+        query = select(*OF_A_MESSAGE).where(messages.c.session == key)
+        if replaced is not None:
+            query = query.where(messages.c.seq < first_seq(key, origin_of(key, replaced)))
         return self._read(query.order_by(messages.c.seq.desc()).limit(limit), StoredMessage)[::-1]
-
-    def _messages_of(self, owner: str, session_id: str) -> Select[Any]:
-        its_key = (
-            select(sessions.c.key)
-            .where(sessions.c.owner == owner, sessions.c.id == session_id)
-            .scalar_subquery()
-        )
-        return select(*OF_A_MESSAGE).where(messages.c.session == its_key)
 
     def _read(self, query: Select[Any], kind: type[T]) -> list[T]:
         with self._available(), self._database.engine.connect() as connection:
@@ -171,6 +181,11 @@ class SQLStore:
             raise StoreUnavailableError(f"{self.name} is unavailable: {_reason(error)}") from error
 
 
+def _key(owner: str, session_id: str) -> ScalarSelect[int]:
+    its = select(sessions.c.key).where(sessions.c.owner == owner, sessions.c.id == session_id)
+    return its.scalar_subquery()
+
+
 def _reason(error: DBAPIError | TimeoutError) -> str:
     if isinstance(error, TimeoutError):
         return "none of its connections came free"
@@ -183,6 +198,8 @@ def _do(write: Write, connection: Connection) -> None:
     match write:
         case BeginTurn():
             _begin(write, connection)
+        case ReplaceTurns():
+            replace_turns(write, connection)
         case EndTurn():
             answer = asdict(storable_answer(write.answer))
             ending = {"state": write.state, "cause": write.cause, "stream": write.stream_id}
@@ -206,7 +223,10 @@ def _begin(turn: BeginTurn, connection: Connection) -> None:
     if has_begun:
         connection.execute(CHANGE_SESSION, {"its_key": key, "last_stream": turn.stream_id})
         return
-    new = messages_of(turn, is_first=is_first, last_seq=last_seq)
+    replaces = turn.replaces
+    if replaces is not None and key is not None:
+        replaces = connection.execute(select(origin_of(key, replaces))).scalar()
+    new = messages_of(turn, is_first=is_first, last_seq=last_seq, replaces=replaces)
     row = {"updated_at": turn.at, "last_seq": new[-1].seq, "last_stream": turn.stream_id}
     if is_first:
         row["title"] = storable(turn.title)

@@ -127,7 +127,15 @@ messages = Table(
     Column("finish_reason", Text),
     Column("usage", Json(Usage)),
     Column("cause", OneOf(Cause)),
+    Column("replaces", Word),
 )
 """After ``session``, the fields of a StoredMessage in their order."""
 
 Index("messages_by_stream", messages.c.session, messages.c.stream_id)
+Index(
+    "messages_by_replaced",
+    messages.c.session,
+    messages.c.replaces,
+    sqlite_where=messages.c.replaces.is_not(None),
+    postgresql_where=messages.c.replaces.is_not(None),
+)

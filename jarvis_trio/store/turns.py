@@ -1,6 +1,7 @@
 """What of a turn is kept: pure, and the same whatever keeps it."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -10,15 +11,27 @@ from jarvis_trio.store.base import BeginTurn, EndTurn, State, StoredMessage
 MOST_TOKENS = 2**53 - 1
 """What an upstream counts past this is no count, and no database could hold it."""
 
+TITLE_CHARS: Final = 80
 
-def messages_of(turn: BeginTurn, *, is_first: bool, last_seq: int) -> list[StoredMessage]:
+
+def title_of(prompt: str) -> str:
+    """Return a line made from a conversation's first prompt."""
+    # The rest of a pasted book is no title either.
+    line = " ".join(prompt[: 8 * TITLE_CHARS].split())
+    return line if len(line) <= TITLE_CHARS else line[: TITLE_CHARS - 1].rstrip() + "…"
+
+
+def messages_of(
+    turn: BeginTurn, *, is_first: bool, last_seq: int, replaces: str | None
+) -> list[StoredMessage]:
     """Return what a turn adds to its conversation, numbered on from ``last_seq``.
 
-    The last of them is the place of the answer.
+    The last of them is the place of the answer. ``replaces`` is what the turn is to stand for.
     """
+    replaces = _storable_word(replaces)
     asked = turn.messages if is_first else turn.messages[turn.new_from :]
     kept = [
-        _kept(message, seq, turn.stream_id, turn.at)
+        replace(_kept(message, seq, turn.stream_id, turn.at), replaces=replaces)
         for seq, message in enumerate(asked, last_seq + 1)
     ]
     place = StoredMessage(
@@ -28,6 +41,7 @@ def messages_of(turn: BeginTurn, *, is_first: bool, last_seq: int) -> list[Store
         stream_id=turn.stream_id,
         created_at=turn.at,
         state=State.INTERRUPTED,
+        replaces=replaces,
     )
     return [*kept, place]
 

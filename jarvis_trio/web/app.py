@@ -25,6 +25,7 @@ from jarvis_trio.web.openai_routes import OpenAIRoutes, trace_of
 from jarvis_trio.web.openapi import openapi
 from jarvis_trio.web.ops_routes import OpsRoutes
 from jarvis_trio.web.overview_routes import OverviewRoutes
+from jarvis_trio.web.page_routes import Page, index_without_a_page
 from jarvis_trio.web.response_body import Keepalive
 from jarvis_trio.web.session_routes import SessionRoutes
 from jarvis_trio.web.stall_watch import StallWatch
@@ -100,7 +101,7 @@ class Views(Struct, frozen=True):
 
 
 def build_web(
-    settings: Settings, sessions: Sessions, caretakers: Caretakers, metrics: Metrics
+    settings: Settings, sessions: Sessions, caretakers: Caretakers, metrics: Metrics, page: Page
 ) -> JarvisApp:
     """Return the application. It neither starts nor stops what it is given: assembly does."""
     app = JarvisApp("jarvis_trio", static_folder=None)
@@ -125,11 +126,15 @@ def build_web(
         debug=DebugRoutes(sessions, keys),
     )
     _add_routes(app, views)
+    _add_page(app, page)
     _add_errors(app)
 
     @app.before_request
     async def refuse_other_hosts() -> None:
-        g.answer_headers = {"X-Request-Id": trace_of(request.headers)}
+        g.answer_headers = {
+            "X-Request-Id": trace_of(request.headers),
+            "X-Content-Type-Options": "nosniff",
+        }
         check_host(request.headers.get("Host"), settings.allowed_hosts)
 
     @app.after_request
@@ -159,9 +164,14 @@ def _add_routes(app: JarvisApp, views: Views) -> None:
         ("/metrics", "GET", views.ops.metrics),
         ("/openapi.json", "GET", openapi),
         ("/debug/tasks", "GET", views.debug.tasks),
-        ("/", "GET", views.ops.index),
     ):
         app.add_url_rule(rule, f"{method} {rule}", view, methods=[method])
+
+
+def _add_page(app: JarvisApp, page: Page) -> None:
+    views = {path: file.answer for path, file in page.items()}
+    for rule, view in {"/": index_without_a_page, **views}.items():
+        app.add_url_rule(rule, f"GET {rule}", view, methods=["GET"])
 
 
 def _add_errors(app: JarvisApp) -> None:

@@ -76,6 +76,11 @@ class OpenAIRoutes:
             )
         else:
             chat = decode_chat_request(body)
+        if chat.replaces is not None and "X-Session-Id" not in headers:
+            raise RequestError(
+                "replaces needs the X-Session-Id of a conversation: without one, nothing is kept",
+                param="replaces",
+            )
         model = chat.model or await self._default_model()
         created = int(time.time())
         prompt = Prompt(

@@ -48,7 +48,13 @@ from jarvis_trio.web.session_answers import (
     SessionPage,
     TitleChange,
 )
-from jarvis_trio.web.session_routes import MAX_MESSAGES, MAX_SEQ, MAX_SESSIONS, StopRequest
+from jarvis_trio.web.session_routes import (
+    MAX_MESSAGES,
+    MAX_SEQ,
+    MAX_SESSIONS,
+    ORDERS,
+    StopRequest,
+)
 from jarvis_trio.wire.openai.answers import (
     ChatChunk,
     ChatCompletion,
@@ -201,7 +207,7 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
     ),
     ("GET", "/v1/sessions/{session_id}/messages"): Operation(
         id="messages",
-        summary="List a conversation's messages, the first one first",
+        summary="List a conversation's messages, the first one first, or the last one",
         content={200: in_json(MessagePage)},
         errors=(*OF_THE_HISTORY, NotFoundError),
         parameters=(
@@ -214,6 +220,7 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
                 "the seq of the last one had",
                 {"type": "integer", "minimum": 0, "maximum": MAX_SEQ},
             ),
+            _in_query("order", "the newest first, or the oldest", {"enum": [*ORDERS]}),
         ),
     ),
     ("POST", "/v1/sessions/{session_id}/cancel"): Operation(
@@ -272,5 +279,9 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
         summary="This document",
         content={200: {JSON: {"schema": {"type": "object"}}}},
     ),
-    ("GET", "/"): Operation(id="index", summary="Where to go from here", content={200: TEXT}),
+    ("GET", "/"): Operation(
+        id="index",
+        summary="The chat page; where it is not built, where to go from here",
+        content={200: {"text/html": {"schema": STRING}} | TEXT, 304: {}},
+    ),
 }

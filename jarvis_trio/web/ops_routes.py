@@ -41,17 +41,6 @@ class OpsRoutes:
         self._known_until = float("-inf")
         self._asking: trio.Event | None = None
 
-    async def index(self) -> Response:
-        """GET /: what a browser that was pointed here should know."""
-        return Response(
-            "jarvis_trio is running.\n\n"
-            "POST /v1/chat/completions   OpenAI-compatible, streaming\n"
-            "GET  /v1/models\n"
-            "GET  /healthz /readyz /metrics /v1/ops\n"
-            "GET  /openapi.json          all of it, described\n",
-            content_type="text/plain; charset=utf-8",
-        )
-
     async def healthz(self) -> Response:
         """GET /healthz: the process answers."""
         return json_response(Health())

@@ -57,7 +57,8 @@ class MessageCard(Struct, kw_only=True):
     """A message; ``seq`` grows along its conversation. What only some messages have is left out.
 
     ``state``: ``streaming`` while its answer is being made; ``interrupted`` and ``failed`` hold
-    what had come by then, and ``cause`` says why (null: the server ended first).
+    what had come by then, and ``cause`` says why (null: the server ended first). ``replaces``: the
+    stream whose turn, and all behind it, goes when this turn's answer has its first piece.
     """
 
     seq: int
@@ -74,10 +75,11 @@ class MessageCard(Struct, kw_only=True):
     name: str | UnsetType = UNSET
     finish_reason: str | UnsetType = UNSET
     usage: TokenCount | UnsetType = UNSET
+    replaces: str | UnsetType = UNSET
 
 
 class MessagePage(Struct, kw_only=True):
-    """Messages in their order; more of them are behind the last one's ``seq``."""
+    """Messages in the order asked for; more of them are behind the last one's ``seq``."""
 
     object: Literal["list"] = "list"
     data: list[MessageCard]
@@ -132,6 +134,7 @@ def message_card(message: StoredMessage, *, is_live: bool) -> MessageCard:
             usage.completion_tokens,
             usage.prompt_tokens + usage.completion_tokens,
         ),
+        replaces=UNSET if message.replaces is None else message.replaces,
     )
 
 

@@ -30,6 +30,7 @@ MAX_SESSIONS = 100
 MAX_MESSAGES = 1000
 MAX_SEARCH_CHARS = 200
 MAX_SEQ = 2**63 - 1
+ORDERS = ("asc", "desc")
 
 T = TypeVar("T")
 
@@ -75,12 +76,15 @@ class SessionRoutes:
         return json_response(session_card(session, self._active(session)))
 
     async def messages(self, session_id: str) -> Response:
-        """GET /v1/sessions/{id}/messages: from the first on, page by page."""
+        """GET /v1/sessions/{id}/messages: from the first on, or the last, page by page."""
         session = await self._find(session_id)
         limit = _count("limit", default=100, most=MAX_MESSAGES)
-        after = _count("after", default=0, most=MAX_SEQ, least=0)
+        after = _count("after", default=None, most=MAX_SEQ, least=0)
+        order = request.args.get("order", "asc")
+        if order not in ORDERS:
+            raise RequestError(f"order is {' or '.join(ORDERS)}", param="order")
         found = await self._history.messages(
-            session.owner, session.id, limit=limit + 1, after=after
+            session.owner, session.id, limit=limit + 1, after=after, newest_first=order == "desc"
         )
         live = {stream.id for stream in self._directory.streams if stream.cause is None}
         cards = [
@@ -149,7 +153,10 @@ def _decode(body: bytes, kind: type[T], what: str) -> T:
         raise RequestError(f"send {what}: {error}") from None
 
 
-def _count(name: str, *, default: int, most: int, least: int = 1) -> int:
+D = TypeVar("D", int, int | None)
+
+
+def _count(name: str, *, default: D, most: int, least: int = 1) -> int | D:
     text = request.args.get(name)
     if text is None:
         return default

@@ -181,6 +181,7 @@ def test_a_server_that_is_killed_amid_an_answer_is_told_of_and_the_chat_goes_on(
     with (
         subprocess.Popen(
             serve_command("--port", "0", "--upstream", SLOW),
+            cwd=tmp_path,
             env=environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

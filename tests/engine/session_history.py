@@ -24,9 +24,11 @@ class FlakyStore(MemoryStore):
         self._be_there()
         super().apply(writes)
 
-    def last_messages(self, owner: str, session_id: str, *, limit: int) -> list[StoredMessage]:
+    def last_messages(
+        self, owner: str, session_id: str, *, limit: int, replaced: str | None = None
+    ) -> list[StoredMessage]:
         self._be_there()
-        return super().last_messages(owner, session_id, limit=limit)
+        return super().last_messages(owner, session_id, limit=limit, replaced=replaced)
 
     def _be_there(self) -> None:
         if self.is_away:

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jarvis_trio.engine.conversation import (
-    TITLE_CHARS,
     kept_answer,
     newest,
     next_turn,
@@ -15,6 +14,7 @@ from jarvis_trio.engine.conversation import (
 )
 from jarvis_trio.events import Cause, Completion, Message, ToolCall
 from jarvis_trio.store.base import State, StoredMessage
+from jarvis_trio.store.turns import TITLE_CHARS
 
 PROMPT = (Message("user", "next"),)
 PLENTY = 100_000

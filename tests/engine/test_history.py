@@ -46,9 +46,11 @@ class SlowStore(MemoryStore):
         super().apply(writes)
         self.applied += writes
 
-    def last_messages(self, owner: str, session_id: str, *, limit: int) -> list[StoredMessage]:
+    def last_messages(
+        self, owner: str, session_id: str, *, limit: int, replaced: str | None = None
+    ) -> list[StoredMessage]:
         self.trouble()
-        return super().last_messages(owner, session_id, limit=limit)
+        return super().last_messages(owner, session_id, limit=limit, replaced=replaced)
 
 
 def away() -> None:

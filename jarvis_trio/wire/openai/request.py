@@ -26,7 +26,7 @@ from jarvis_trio.wire.openai.messages import decode_messages
 
 KNOWN: Final = frozenset(
     {
-        "messages", "prompt", "model", "stream", "stream_options", "max_tokens",
+        "messages", "prompt", "replaces", "model", "stream", "stream_options", "max_tokens",
         "temperature", "top_p", "stop", "seed", "n",
     }
 )  # fmt: skip
@@ -36,6 +36,7 @@ MAX_NEW_TOKENS: Final = 2**31 - 1
 MAX_SEED: Final = 2**63 - 1
 MAX_TEMPERATURE: Final = 100
 MAX_STOPS: Final = 64
+MAX_STREAM_ID_CHARS: Final = 128
 _MAX_OUTSIDE_STRINGS: Final = 256 * 1024
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
@@ -45,9 +46,10 @@ _decode = msgspec.json.Decoder().decode
 def decode_chat_request(body: bytes) -> ChatRequest:
     """Return what the client asks for, checked.
 
-    The body has either ``messages`` or ``prompt``, the next turn of what is stored. ``null`` stands
-    for an absent key. Empty stop strings are left out. ``max_completion_tokens`` goes before
-    ``max_tokens``, and stays in ``extra`` beside the keys that are not read here, as sent.
+    The body has either ``messages`` or ``prompt``, the next turn of what is stored, which may be
+    one that ``replaces`` an earlier one. ``null`` stands for an absent key. Empty stop strings are
+    left out. ``max_completion_tokens`` goes before ``max_tokens``, and stays in ``extra`` beside
+    the keys that are not read here, as sent.
 
     Errors: RequestError for whatever else the bytes are, and nothing but RequestError.
     """
@@ -61,6 +63,7 @@ def decode_chat_request(body: bytes) -> ChatRequest:
     return ChatRequest(
         messages=_conversation(fields),
         continues="messages" not in fields,
+        replaces=_replaced(fields),
         model=_model(fields),
         stream=boolean(fields, "stream", "stream"),
         include_usage=boolean(options, "include_usage", "stream_options.include_usage"),
@@ -144,6 +147,19 @@ def _conversation(fields: dict[str, Any]) -> tuple[Message, ...]:
     if not prompt.strip():
         raise fault("prompt", "must not be empty")
     return (Message(role="user", text=prompt),)
+
+
+def _replaced(fields: dict[str, Any]) -> str | None:
+    replaced = string(fields, "replaces", "replaces")
+    if replaced is None:
+        return None
+    if "messages" in fields:
+        raise fault(
+            "replaces", "goes with prompt, not with messages: they are all that the model is sent"
+        )
+    if not 0 < len(replaced) <= MAX_STREAM_ID_CHARS:
+        raise fault("replaces", "must be the X-Stream-Id of an answer")
+    return replaced
 
 
 def _model(fields: dict[str, Any]) -> str | None:

@@ -15,6 +15,7 @@ from jarvis_trio.wire.openai.request import (
     MAX_NEW_TOKENS,
     MAX_SEED,
     MAX_STOPS,
+    MAX_STREAM_ID_CHARS,
     MAX_TEMPERATURE,
 )
 
@@ -139,12 +140,17 @@ class ChatRequest(_Options, kw_only=True):
         Meta(min_length=1, max_length=MAX_MESSAGES),
     ]
     prompt: None = None
+    replaces: None = None
 
 
 class PromptRequest(_Options, kw_only=True):
-    """A conversation of one message, which is more than white space."""
+    """The next turn of the session's conversation, which is more than white space.
+
+    ``replaces`` names the stream whose turn, with every later one, it takes the place of.
+    """
 
     prompt: Annotated[str, Meta(pattern=r"\S")]
+    replaces: Annotated[str, Meta(min_length=1, max_length=MAX_STREAM_ID_CHARS)] | None = None
     messages: None = None
 
 
