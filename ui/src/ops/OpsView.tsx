@@ -1,14 +1,14 @@
 // `#/ops`: what the server is doing, for whoever operates it. Loaded only where it is opened.
 
 import { useEffect, useState, useSyncExternalStore } from "react";
-import { useOps } from "../contexts/OpsContext";
+import { useChatStore } from "../contexts/ChatContext";
 import { CancelLatency } from "./CancelLatency";
 import { Counters } from "./Counters";
 import { inSeconds } from "./figures";
 import { OverTime } from "./OverTime";
 import "./ops.css";
 import { opsClient } from "./opsClient";
-import { type OpsSnapshot, OpsStore, surroundingsOf } from "./opsStore";
+import { type OpsSnapshot, OpsStore } from "./opsStore";
 import type { Overview } from "./overview";
 import { Streams } from "./Streams";
 import { TaskTree } from "./TaskTree";
@@ -17,8 +17,11 @@ import { TaskTree } from "./TaskTree";
 const TOLD_SECONDS = 3;
 
 export default function OpsView() {
-  const { send, dropped } = useOps();
-  const [store] = useState(() => new OpsStore(opsClient(send), surroundingsOf(window)));
+  const page = useChatStore();
+  const [store] = useState(() => {
+    const world = { ...page.environment, now: () => performance.now() };
+    return new OpsStore(opsClient(page.api), world);
+  });
   const snapshot = useSyncExternalStore(store.subscribe, store.snapshot);
   useEffect(() => store.start(), [store]);
   const { overview } = snapshot;
@@ -36,7 +39,7 @@ export default function OpsView() {
           <OverTime overview={overview} />
           <Streams store={store} snapshot={snapshot} overview={overview} />
           <CancelLatency latency={overview.cancelLatency} />
-          <Counters overview={overview} dropped={dropped()} />
+          <Counters overview={overview} dropped={page.dropped} />
           <TaskTree store={store} tasks={snapshot.tasks} overview={overview} />
         </div>
       )}

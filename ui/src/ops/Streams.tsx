@@ -111,8 +111,8 @@ const StreamRow = memo(function StreamRow({ row, rate, stop, store }: RowProps) 
 });
 
 function stateOf({ stream }: Row): string {
-  if (stream.isQuarantined) return `quarantined, ${causeInWords(stream.cause ?? "")}`;
-  return stream.cause === null ? stream.phase : `ending: ${causeInWords(stream.cause)}`;
+  if (stream.cause === null) return stream.phase;
+  return `${stream.isQuarantined ? "quarantined" : "ending"}: ${causeInWords(stream.cause)}`;
 }
 
 function Stops({ stops }: { stops: readonly Stop[] }) {

@@ -1,6 +1,9 @@
 // Numbers for people. Pure.
 
-import type { CancelLatency, Lately, Overview, Receipt, Series, StreamCard } from "./overview";
+import { outcomeStopped } from "../lib/notes";
+import type { Cause } from "../lib/types";
+import type { Receipt } from "../lib/wire";
+import type { CancelLatency, Lately, Overview, Series, StreamCard } from "./overview";
 
 /** How many pieces of time the charts have room for: five minutes and the one that runs. */
 export const PIECES_SHOWN = 61;
@@ -90,8 +93,8 @@ export function ratesOf(before: Overview | null, now: Overview): ReadonlyMap<str
 }
 
 export function inSeconds(seconds: number): string {
-  if (seconds < 10) return `${seconds.toFixed(1)} s`;
-  const whole = Math.floor(seconds);
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  const whole = Math.max(10, Math.floor(seconds));
   if (whole < 60) return `${whole} s`;
   const minutes = Math.floor(whole / 60);
   if (minutes < 60) return `${minutes} min ${whole % 60} s`;
@@ -121,25 +124,10 @@ export function readersOf(stream: StreamCard): string {
 
 /** What was seen of a stop, in a few words. */
 export function seenOf(receipt: Receipt): string {
-  if (receipt.status === "already_ended")
-    return `had ended already: ${causeInWords(receipt.cause)}`;
-  const { upstreamClosed: closed, backendIdle: idle } = receipt;
-  const stopped = closed === null ? "stopped" : `stopped in ${shortly(closed)}`;
-  if (receipt.status === "unconfirmed") return `${stopped}, the model was not seen idle`;
-  if (closed === null || idle === null) return stopped;
-  return idle - closed < SOON_MS
-    ? `${stopped}, model idle`
-    : `${stopped}, model idle after ${shortly(idle)}`;
+  return outcomeStopped(receipt)?.note ?? `had ended already: ${causeInWords(receipt.cause)}`;
 }
 
-/** A model that is idle so soon after its connection was closed is so at once. */
-const SOON_MS = 100;
-
-function shortly(milliseconds: number): string {
-  return `${Math.max(1, Math.round(milliseconds))} ms`;
-}
-
-const WORDS: Readonly<Record<string, string>> = {
+const WORDS: Readonly<Partial<Record<Cause, string>>> = {
   client_disconnect: "its client left",
   client_stalled: "its client stalled",
   upstream_error: "the model server failed",
@@ -147,6 +135,6 @@ const WORDS: Readonly<Record<string, string>> = {
   upstream_timeout: "the model server was silent",
 };
 
-export function causeInWords(cause: string): string {
+export function causeInWords(cause: Cause): string {
   return WORDS[cause] ?? cause;
 }

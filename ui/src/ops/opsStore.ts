@@ -1,9 +1,12 @@
 // Polls the server for the operations view: once a second, only while somebody looks, never a
 // second request while one is under way, and less often where no answer comes. Knows no React.
 
+import type { Environment, Undo } from "../lib/environment";
+import { type ApiError, asApiError } from "../lib/errors";
+import type { Receipt } from "../lib/wire";
 import { ratesOf } from "./figures";
-import { type OpsClient, type Refusal, refusalOf } from "./opsClient";
-import type { Overview, Receipt } from "./overview";
+import type { OpsClient } from "./opsClient";
+import type { Overview } from "./overview";
 import { type Row, rowsAfter } from "./rows";
 
 const TICK_MS = 1000;
@@ -14,28 +17,23 @@ const STOPS_SHOWN = 5;
 /** The tree is read without being asked for where that costs the server little (0.2 ms each). */
 const FEW_STREAMS = 50;
 
-type Undo = () => void;
-
 /** What the store needs of the world. Milliseconds. */
-export interface Surroundings {
+export interface Surroundings
+  extends Pick<Environment, "after" | "isVisible" | "onVisibility" | "onOnline"> {
   now(): number;
-  after(milliseconds: number, callback: () => void): Undo;
-  isVisible(): boolean;
-  onVisibility(callback: () => void): Undo;
-  onOnline(callback: () => void): Undo;
 }
 
 /** A stop that was asked for here; without a receipt or a refusal it is under way. */
 export interface Stop {
   readonly streamId: string;
   readonly receipt: Receipt | null;
-  readonly refusal: Refusal | null;
+  readonly refusal: ApiError | null;
 }
 
 export interface Tasks {
   readonly text: string | null;
   readonly isReading: boolean;
-  readonly refusal: Refusal | null;
+  readonly refusal: ApiError | null;
 }
 
 /** Everything that the view shows. Immutable. */
@@ -47,7 +45,7 @@ export interface OpsSnapshot {
   /** Whole seconds since the last answer, while the next one is due. */
   readonly silentSeconds: number;
   /** Why the last request failed; null when it did not. */
-  readonly refusal: Refusal | null;
+  readonly refusal: ApiError | null;
   /** The newest first. */
   readonly stops: readonly Stop[];
   readonly tasks: Tasks;
@@ -113,7 +111,7 @@ export class OpsStore {
       const receipt = await this.#client.stop(streamId, patience.signal);
       this.#noteStop({ streamId, receipt, refusal: null });
     } catch (error) {
-      this.#noteStop({ streamId, receipt: null, refusal: refusalOf(error) });
+      this.#noteStop({ streamId, receipt: null, refusal: asApiError(error) });
     } finally {
       patience.end();
     }
@@ -128,7 +126,7 @@ export class OpsStore {
       const text = await this.#client.tasks(signal);
       this.#say({ tasks: { text, isReading: false, refusal: null } });
     } catch (error) {
-      const refusal = signal.aborted ? null : refusalOf(error);
+      const refusal = signal.aborted ? null : asApiError(error);
       this.#say({ tasks: { text: tasks.text, isReading: false, refusal } });
     }
   };
@@ -163,7 +161,7 @@ export class OpsStore {
       const overview = await this.#client.overview(AbortSignal.any([visit, patience.signal]));
       if (!visit.aborted) this.#hear(overview);
     } catch (error) {
-      if (!visit.aborted) this.#fail(refusalOf(error));
+      if (!visit.aborted) this.#fail(asApiError(error));
     } finally {
       patience.end();
       if (!visit.aborted) this.#isAsking = false;
@@ -192,7 +190,7 @@ export class OpsStore {
     if (isCheap && text === null && refusal === null) void this.readTasks();
   }
 
-  #fail(refusal: Refusal): void {
+  #fail(refusal: ApiError): void {
     this.#dueAt = this.#world.now() + this.#pause;
     this.#pause = Math.min(2 * this.#pause, LONGEST_PAUSE_MS);
     // Who has to sign in first is told so elsewhere; asking on would only be refused again.
@@ -213,22 +211,4 @@ export class OpsStore {
 
 export function isUnderWay(stop: Stop): boolean {
   return stop.receipt === null && stop.refusal === null;
-}
-
-/** The page's own window. */
-export function surroundingsOf(window: Window): Surroundings {
-  const listen = (target: EventTarget, name: string, callback: () => void): Undo => {
-    target.addEventListener(name, callback);
-    return () => target.removeEventListener(name, callback);
-  };
-  return {
-    now: () => window.performance.now(),
-    after: (milliseconds, callback) => {
-      const timer = window.setTimeout(callback, milliseconds);
-      return () => window.clearTimeout(timer);
-    },
-    isVisible: () => window.document.visibilityState === "visible",
-    onVisibility: (callback) => listen(window.document, "visibilitychange", callback),
-    onOnline: (callback) => listen(window, "online", callback),
-  };
 }

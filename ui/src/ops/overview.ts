@@ -1,8 +1,7 @@
 // What `GET /v1/ops` answers, read from unknown JSON: nothing is believed that was not looked at.
 
 import type { Cause } from "../lib/types";
-
-type Fields = Readonly<Record<string, unknown>>;
+import { causeOf, type Fields, fieldsOf, listOf, numberOf, textOf, textOrNull } from "../lib/wire";
 
 /** A stream that has not unwound yet. Times in seconds. */
 export interface StreamCard {
@@ -10,7 +9,7 @@ export interface StreamCard {
   readonly sessionId: string;
   readonly model: string | null;
   readonly phase: string;
-  readonly cause: string | null;
+  readonly cause: Cause | null;
   readonly age: number;
   /** How long ago it was told to end. */
   readonly ending: number | null;
@@ -68,89 +67,69 @@ export interface Overview {
   readonly lately: Lately;
 }
 
-/** What was seen of a stop. Milliseconds. */
-export interface Receipt {
-  readonly streamId: string;
-  readonly cause: string;
-  readonly upstreamClosed: number | null;
-  readonly backendIdle: number | null;
-  readonly status: string;
-}
-
 /** Null for what is no overview. */
 export function readOverview(value: unknown): Overview | null {
-  const told = fieldsOf(value);
+  const told = partOf(value);
   if (typeof told.pid !== "number" || !Array.isArray(told.streams)) return null;
-  const latency = fieldsOf(told.cancel_latency);
+  const latency = partOf(told.cancel_latency);
   return {
     version: textOf(told.version),
     pid: told.pid,
-    uptime: numberOf(told.uptime_s),
+    uptime: amountOf(told.uptime_s),
     upstream: textOf(told.upstream),
     isDraining: told.is_draining === true,
     trouble: textOrNull(told.trouble),
     seesAll: told.sees === "all",
     streams: told.streams.map(readStream),
-    streamsTotal: numberOf(told.streams_total),
-    historyWaiting: numberOf(told.history_waiting),
-    totals: readTotals(fieldsOf(told.totals)),
-    cancelLatency: { bounds: numbersOf(latency.bounds_ms), counts: numbersOf(latency.counts) },
-    lately: readLately(fieldsOf(told.lately)),
-  };
-}
-
-export function readReceipt(value: unknown): Receipt {
-  const receipt = fieldsOf(value);
-  return {
-    streamId: textOf(receipt.stream_id),
-    cause: textOf(receipt.cause),
-    upstreamClosed: numberOrNull(receipt.upstream_closed_ms),
-    backendIdle: numberOrNull(receipt.backend_idle_ms),
-    status: textOf(receipt.status),
+    streamsTotal: amountOf(told.streams_total),
+    historyWaiting: amountOf(told.history_waiting),
+    totals: readTotals(partOf(told.totals)),
+    cancelLatency: { bounds: amountsOf(latency.bounds_ms), counts: amountsOf(latency.counts) },
+    lately: readLately(partOf(told.lately)),
   };
 }
 
 function readStream(value: unknown): StreamCard {
-  const card = fieldsOf(value);
+  const card = partOf(value);
   return {
     streamId: textOf(card.stream_id),
     sessionId: textOf(card.session_id),
     model: textOrNull(card.model),
     phase: textOf(card.phase),
-    cause: textOrNull(card.cause),
-    age: numberOf(card.age_s),
-    ending: numberOrNull(card.ending_s),
+    cause: causeOf(card.cause),
+    age: amountOf(card.age_s),
+    ending: numberOf(card.ending_s),
     isQuarantined: card.quarantined === true,
-    tokens: numberOf(card.tokens_sent),
-    retries: numberOf(card.retries),
-    readers: numberOf(card.readers),
-    bytesBehind: numberOf(card.behind_bytes),
+    tokens: amountOf(card.tokens_sent),
+    retries: amountOf(card.retries),
+    readers: amountOf(card.readers),
+    bytesBehind: amountOf(card.behind_bytes),
     livesOn: card.lives_on === true,
-    graceLeft: numberOrNull(card.grace_left_s),
+    graceLeft: numberOf(card.grace_left_s),
   };
 }
 
 function readTotals(totals: Fields): Totals {
-  const ended = fieldsOf(totals.ended);
+  const ended = partOf(totals.ended);
   return {
-    begun: numberOf(totals.begun),
-    ended: byCause((cause) => numberOf(ended[cause])),
-    quarantined: numberOf(totals.quarantined),
-    retries: numberOf(totals.retries),
-    eventsDropped: numberOf(totals.events_dropped),
-    historyLost: numberOf(totals.history_lost),
-    loopBlocked: numberOf(totals.loop_blocked),
+    begun: amountOf(totals.begun),
+    ended: byCause((cause) => amountOf(ended[cause])),
+    quarantined: amountOf(totals.quarantined),
+    retries: amountOf(totals.retries),
+    eventsDropped: amountOf(totals.events_dropped),
+    historyLost: amountOf(totals.history_lost),
+    loopBlocked: amountOf(totals.loop_blocked),
   };
 }
 
 function readLately(lately: Fields): Lately {
-  const ended = fieldsOf(lately.ended);
+  const ended = partOf(lately.ended);
   return {
-    pieceSeconds: numberOf(lately.piece_seconds),
-    live: numbersOf(lately.live),
-    begun: numbersOf(lately.begun),
-    quarantined: numbersOf(lately.quarantined),
-    ended: byCause((cause) => numbersOf(ended[cause])),
+    pieceSeconds: amountOf(lately.piece_seconds),
+    live: amountsOf(lately.live),
+    begun: amountsOf(lately.begun),
+    quarantined: amountsOf(lately.quarantined),
+    ended: byCause((cause) => amountsOf(ended[cause])),
   };
 }
 
@@ -168,26 +147,14 @@ function byCause<T>(read: (cause: Cause) => T): Record<Cause, T> {
   };
 }
 
-function fieldsOf(value: unknown): Fields {
-  return typeof value === "object" && value !== null ? (value as Fields) : {};
+function partOf(value: unknown): Fields {
+  return fieldsOf(value) ?? {};
 }
 
-function textOf(value: unknown): string {
-  return typeof value === "string" ? value : "";
+function amountOf(value: unknown): number {
+  return numberOf(value) ?? 0;
 }
 
-function textOrNull(value: unknown): string | null {
-  return typeof value === "string" ? value : null;
-}
-
-function numberOrNull(value: unknown): number | null {
-  return typeof value === "number" ? value : null;
-}
-
-function numberOf(value: unknown): number {
-  return numberOrNull(value) ?? 0;
-}
-
-function numbersOf(value: unknown): number[] {
-  return Array.isArray(value) ? value.map(numberOf) : [];
+function amountsOf(value: unknown): number[] {
+  return listOf(value).map(amountOf);
 }
