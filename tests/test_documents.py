@@ -11,7 +11,7 @@ from jarvis_trio.events import Cause
 
 ROOT = Path(__file__).parents[1]
 LOCKED = re.compile(
-    r"[\w.\[\]-]+==[\w.+]+( ; [\w .='<>!()]+)? \\| {4}--hash=sha256:[0-9a-f]{64}( \\)?"
+    r"[\w.\[\]-]+==[\w.+]+( ; [^/@]+)? \\| {4}--hash=sha256:[0-9a-f]{64}( \\)?"
 )
 README = (ROOT / "README.md").read_text("utf-8")
 
