@@ -10,9 +10,7 @@ from jarvis_trio.config import Settings
 from jarvis_trio.events import Cause
 
 ROOT = Path(__file__).parents[1]
-LOCKED = re.compile(
-    r"[\w.\[\]-]+==[\w.+]+( ; [^/@]+)? \\| {4}--hash=sha256:[0-9a-f]{64}( \\)?"
-)
+LOCKED = re.compile(r"[\w.\[\]-]+==[\w.+]+( ; [^/@]+)? \\| {4}--hash=sha256:[0-9a-f]{64}( \\)?")
 README = (ROOT / "README.md").read_text("utf-8")
 
 
