@@ -161,7 +161,9 @@ def _begin(turn: BeginTurn, known: _Conversation | None) -> _Conversation:
     if any(message.stream_id == turn.stream_id for message in known.messages):
         return replace(known, last_stream=turn.stream_id)
     is_first = not known.messages
-    replaces = turn.replaces and _origin(known.messages, turn.replaces)
+    replaces = turn.replaces
+    if replaces is not None:
+        replaces = _origin(known.messages, replaces)
     new = messages_of(turn, is_first=is_first, last_seq=known.last_seq, replaces=replaces)
     title = title if is_first else known.session.title
     session = replace(known.session, title=title, updated_at=turn.at)
@@ -170,8 +172,8 @@ def _begin(turn: BeginTurn, known: _Conversation | None) -> _Conversation:
 
 def _origin(messages: _Messages, stream_id: str) -> str:
     """Return what a turn stands for: itself, if nothing else."""
-    replaced = (m.replaces for m in messages if m.stream_id == stream_id and m.replaces)
-    return next(replaced, stream_id)
+    its = next((m.replaces for m in messages if m.stream_id == stream_id), None)
+    return stream_id if its is None else its
 
 
 def _first_seq(messages: Iterable[StoredMessage], origin: str) -> float:

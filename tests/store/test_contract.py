@@ -347,6 +347,19 @@ def test_messages_are_paged_by_their_numbers(store: Store) -> None:
     assert store.messages(OWNER, SESSION, after=10) == []
 
 
+def test_messages_are_paged_from_the_last_on_too(store: Store) -> None:
+    store.apply([begin(str(n), "p") for n in range(5)] + [remove("2")])
+    newest = store.messages(OWNER, SESSION, newest_first=True)
+    assert newest == store.messages(OWNER, SESSION)[::-1]
+    pages: list[list[int]] = []
+    after = None
+    while page := store.messages(OWNER, SESSION, limit=3, after=after, newest_first=True):
+        pages.append([m.seq for m in page])
+        after = page[-1].seq
+    assert pages == [[10, 9, 8], [7, 4, 3], [2, 1]]
+    assert store.messages(OWNER, "another", newest_first=True) == []
+
+
 def test_the_last_messages_come_in_their_order(store: Store) -> None:
     store.apply([begin(str(n), "p") for n in range(3)])
     assert [m.seq for m in store.last_messages(OWNER, SESSION, limit=4)] == [3, 4, 5, 6]
