@@ -1,6 +1,7 @@
 # make run      serve on http://127.0.0.1:8000 (HOST and PORT are respected)
 # make install  .venv with jarvis-trio and hypercorn in it
-# make check    format, lint, types, floors
+# make page     build the chat page if ui/ has changed; those above do too
+# make check    format, lint, types, floors, of the page too
 # make test     every test
 # make peers    the storm against ours and other servers (downloads them): writes docs/peers.md
 # make bench    what ours and other servers cost (downloads them): writes docs/performance.md
@@ -15,8 +16,11 @@ BIN := .venv/bin
 ASYNC_RULES := --enable=ASYNC,ASYNC900 --disable=ASYNC124,ASYNC127,ASYNC910,ASYNC911,ASYNC912,ASYNC913 \
 	--startable-in-context-manager=run,run_services,serve_sim
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PAGE := $(BIN)/python hatch_build.py
+NODE := $(PAGE) has-node || { echo "installing Node from PyPI: there is none that will do"; \
+	$(PIP) install --require-hashes -r requirements/node.txt; }
 
-.PHONY: run install check test clean lock format peers bench
+.PHONY: run install page check test clean lock format peers bench
 
 run: .venv/installed
 	@exec $(BIN)/jarvis-trio serve --host "$(HOST)" --port "$(PORT)"
@@ -24,14 +28,17 @@ run: .venv/installed
 install: .venv/installed
 	@echo "ready: $(BIN)/jarvis-trio and $(BIN)/hypercorn"
 
-check: .venv/test-installed
+check: .venv/test-installed ui/node_modules/.with-tools
 	@echo "== ruff format";  $(BIN)/ruff format --check .
 	@echo "== ruff";         $(BIN)/ruff check .
 	@echo "== flake8-async"; $(BIN)/flake8-async $(ASYNC_RULES)
 	@echo "== mypy";         $(BIN)/mypy
 	@echo "== floors";       $(BIN)/lint-imports --no-cache
+	@echo "== page";         $(PAGE) npm run --silent check
 
-test: .venv/test-installed
+test: .venv/test-installed ui/node_modules/.with-tools
+	@$(PAGE)
+	$(PAGE) npm test --silent
 	$(BIN)/python -X dev -m pytest
 
 # The peers' packages are not locked: what the newest do is what people get.
@@ -41,21 +48,25 @@ peers: .venv/test-installed
 bench: .venv/test-installed
 	@$(BIN)/python -m tests.benchmarks.bench
 
-format: .venv/test-installed
+format: .venv/test-installed ui/node_modules/.with-tools
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+	@$(PAGE) npm run --silent format
 
 clean:
+	rm -rf ui/node_modules jarvis_trio/web/page
 	rm -rf .venv .venv-peers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Locks anew: needs uv. Neither file names a package index.
+# Locks anew: needs uv. No file names a package index.
 lock:
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate pyproject.toml --group build -o requirements/run.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate pyproject.toml --group test -c requirements/run.txt \
 		-o requirements/test.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate --group node -o requirements/node.txt
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -66,13 +77,26 @@ lock:
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
 		echo "could not make .venv: on Debian and Ubuntu, install python3-venv"; exit 1; }
 
-.venv/installed: .venv/bin/python requirements/run.txt pyproject.toml
+.venv/locked: .venv/bin/python requirements/run.txt
 	@echo "installing jarvis_trio and what it needs (locked by hash)"
 	@$(PIP) install --require-hashes -r requirements/run.txt
+	@touch $@
+
+page: .venv/locked
+	@$(PAGE) is-built || { echo "building the page"; $(NODE); $(PAGE); } || \
+		echo "GOING ON WITHOUT THE PAGE"
+
+.venv/installed: .venv/locked pyproject.toml | page
 	@$(PIP) install --no-build-isolation --no-deps -e .
 	@touch $@
 
 .venv/test-installed: .venv/installed requirements/test.txt
 	@echo "installing what the checks and tests need (locked by hash)"
 	@$(PIP) install --require-hashes -r requirements/test.txt
+	@touch $@
+
+ui/node_modules/.with-tools: .venv/locked ui/package-lock.json ui/package.json | page
+	@echo "installing what the page's checks and tests need (locked by hash)"
+	@$(NODE)
+	@$(PAGE) tools
 	@touch $@

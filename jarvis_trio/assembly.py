@@ -29,6 +29,7 @@ from jarvis_trio.errors import ConfigError, JarvisError
 from jarvis_trio.observe.garbage import collect_when_due, spare_the_loop
 from jarvis_trio.observe.logs import configure_logs
 from jarvis_trio.observe.metrics import Metrics
+from jarvis_trio.observe.over_time import OverTime
 from jarvis_trio.observe.signal_report import ignore_until_then, report_on_signal
 from jarvis_trio.observe.watchdog import Watchdog
 from jarvis_trio.providers.base import Provider
@@ -41,6 +42,7 @@ from jarvis_trio.web.app import Caretakers, JarvisApp, build_web
 from jarvis_trio.web.auth import Keys
 from jarvis_trio.web.drain import Drain
 from jarvis_trio.web.hypercorn_watch import begin_drain_when_told
+from jarvis_trio.web.page_routes import HOW_TO_BUILD, NO_PAGE, Page, load_page
 from jarvis_trio.web.response_body import Keepalive
 from jarvis_trio.web.stall_watch import StallWatch
 from jarvis_trio.wire.openai.frames import PING
@@ -75,6 +77,9 @@ def build_app(
     make_room_for(settings.max_streams)
     ignore_until_then()
     provider = build_provider(settings, environ)
+    page = load_page()
+    if not page:
+        log.warning("no_page", hint=HOW_TO_BUILD)
     return assemble(
         settings,
         provider,
@@ -82,6 +87,7 @@ def build_app(
         EventBus(),
         is_under_hypercorn_cli=is_under_hypercorn_cli,
         to_stderr=to_stderr,
+        page=page,
     )
 
 
@@ -93,6 +99,7 @@ def assemble(  # noqa: PLR0913 - parts, that tests replace one by one
     *,
     is_under_hypercorn_cli: bool = False,
     to_stderr: Callable[[str], None] | None = None,
+    page: Page = NO_PAGE,
 ) -> JarvisApp:
     """Return the application over a provider, a store and an event bus that are already there.
 
@@ -125,10 +132,12 @@ def assemble(  # noqa: PLR0913 - parts, that tests replace one by one
     stall_watch = StallWatch(settings.write_stall_timeout_s)
     drain = Drain(sessions, settings.graceful_timeout_s)
     keepalive = Keepalive(settings.keepalive_s, PING)
-    app = build_web(settings, sessions, Caretakers(stall_watch, keepalive, drain), metrics)
+    over_time = OverTime(metrics.totals)
+    caretakers = Caretakers(stall_watch, keepalive, drain, over_time)
+    app = build_web(settings, sessions, caretakers, metrics, page)
     services: dict[str, Service] = {"stall watch": stall_watch.run, "drain": drain.run}
     services |= {"provider": provider.run, "keepalive": keepalive.run, "history": history.run}
-    services["window"] = sessions.window.run
+    services |= {"window": sessions.window.run, "over time": over_time.run}
     services |= _services_to_see_inside(sessions, metrics, to_stderr)
     if is_under_hypercorn_cli:
         services["hypercorn watch"] = partial(begin_drain_when_told, drain)

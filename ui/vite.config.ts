@@ -10,7 +10,7 @@ export default defineConfig({
     outDir: "../jarvis_trio/web/page",
     emptyOutDir: true,
     target: "es2022",
-    license: true,
+    license: { fileName: "licenses.txt" },
     modulePreload: { polyfill: false },
   },
   server: { proxy: { "/v1": api, "/readyz": api } },

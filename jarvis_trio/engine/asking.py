@@ -43,5 +43,6 @@ async def ask(
                 raise
             stream.log.warning("upstream_retry", attempt=attempt, error=error.summary)
         await trio.sleep(wait)
+        stream.retries += 1
         delay = min(2 * delay, LONGEST_DELAY_SECONDS)
     return await connection.enter_async_context(provider.chat(request))

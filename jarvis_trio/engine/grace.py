@@ -30,6 +30,11 @@ class Grace:
         """Somebody is there, or there is nothing to come back to. Idempotent."""
         self._ends.pop(stream_id, None)
 
+    def left_seconds(self, stream_id: str) -> float | None:
+        """Return how long it is there yet; None where no grace has begun."""
+        deadline, _ = self._ends.get(stream_id, (None, None))
+        return None if deadline is None else max(0.0, deadline - trio.current_time())
+
     async def run(self) -> None:
         """End each at its time, until cancelled."""
         while True:

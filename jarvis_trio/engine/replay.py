@@ -71,11 +71,16 @@ class ReplayBuffer:
         return self.appended_bytes - self._start_bytes
 
     @property
+    def readers(self) -> int:
+        """How many responses read it."""
+        return len(self._readers)
+
+    @property
     def has_room(self) -> bool:
         """No reader lags by more than the limit."""
         if self.closed or self.appended_bytes - self._start_bytes <= self._limit_bytes:
             return True  # nobody can lag by more than is held
-        return self._lag_bytes() <= self._limit_bytes
+        return self.lag_bytes <= self._limit_bytes
 
     async def wait_for_room(self) -> None:
         """Hold the writer back while the slowest reader lags by more than the limit."""
@@ -159,7 +164,9 @@ class ReplayBuffer:
         if self._room:
             self._room.unpark_all()
 
-    def _lag_bytes(self) -> int:
+    @property
+    def lag_bytes(self) -> int:
+        """What the slowest reader has not had yet."""
         if not self._readers:
             return 0
         return self.appended_bytes - min(reader.position for reader in self._readers)

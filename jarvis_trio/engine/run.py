@@ -83,6 +83,7 @@ class StreamRunner:
                 callbacks.cancel_scope.deadline = trio.current_time() + cleanup_seconds
             finally:
                 events.close()
+                stream.events_dropped = events.dropped
                 stream.log.debug("cleanup_callback_tasks", count=events.running)
 
     async def _make(

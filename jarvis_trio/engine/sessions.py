@@ -161,6 +161,7 @@ class Sessions:
             stream.log.info("stream_queued", ahead=ahead)
         session.join(stream)
         self.streams.add(stream)
+        self._metrics.begun.inc()
         self._nursery.start_soon(self._live, session, stream, name=f"stream {stream.id}")
         return stream
 
@@ -288,10 +289,9 @@ class Sessions:
         stream.released.set()
 
     def _tell_end(self, stream: LiveStream) -> None:
-        cause = stream.cause or Cause.COMPLETED
-        self._metrics.ended.labels(cause=cause).inc()
+        stream.count_end(self._metrics)
         stream.log_end()
-        name: EventName = "chat.error" if cause in FAILURES else "chat.end"
+        name: EventName = "chat.error" if stream.cause in FAILURES else "chat.end"
         if self._nursery is not None and self.bus.has_subscribers(name):
             event = event_of(stream, name, **stream.ending())
             timeout = self._limits.cleanup_timeout_seconds

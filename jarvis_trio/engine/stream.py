@@ -26,6 +26,7 @@ from jarvis_trio.errors import (
     UpstreamTimeoutError,
 )
 from jarvis_trio.events import Cause, Phase
+from jarvis_trio.observe.metrics import Metrics
 
 if TYPE_CHECKING:
     from jarvis_trio.engine.stopping import Stop
@@ -78,6 +79,9 @@ class LiveStream:
         self.accepted = False
         self.task: trio.lowlevel.Task | None = None
         self.started_at: float | None = None
+        self.cancelled_at: float | None = None
+        self.retries = 0
+        self.events_dropped = 0
         self.quarantined = False
         self.turn = Turn.NONE
         self.replaces = prompt.request.replaces
@@ -114,6 +118,13 @@ class LiveStream:
         """It has been ended because nobody reads it: nobody can any more."""
         return self.cause in DEPARTURES
 
+    @property
+    def seconds_since_cancel(self) -> float | None:
+        """How long it has been unwinding; None where it never began, or nobody cancelled it."""
+        if self.started_at is None or self.cancelled_at is None:
+            return None
+        return trio.current_time() - self.cancelled_at
+
     def attach(self, after: int | None = None) -> Reader:
         """Open a reader, behind event ``after`` where somebody comes back.
 
@@ -137,6 +148,7 @@ class LiveStream:
             self.error = error or _error_for(cause)
             self.log.info("stream_cancelled", reason=cause.log_reason, phase=str(self.phase))
         if not self.scope.cancel_called:
+            self.cancelled_at = trio.current_time()
             self.scope.cancel(reason=self.cause.log_reason)
             self._on_cancelled(self)
 
@@ -206,6 +218,15 @@ class LiveStream:
             "finish_reason": answer.finish_reason,
             "usage": answer.usage,
         }
+
+    def count_end(self, metrics: Metrics) -> None:
+        """Count what became of it."""
+        metrics.count_end(
+            self.cause or Cause.COMPLETED,
+            self.seconds_since_cancel,
+            retries=self.retries,
+            events_dropped=self.events_dropped,
+        )
 
     def log_end(self) -> None:
         """Write the last lines; a stream that never had the session never had a first one."""

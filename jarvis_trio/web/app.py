@@ -15,6 +15,7 @@ from jarvis_trio.config import Settings
 from jarvis_trio.engine.sessions import Sessions
 from jarvis_trio.errors import HostNotAllowedError, JarvisError
 from jarvis_trio.observe.metrics import Metrics
+from jarvis_trio.observe.over_time import OverTime
 from jarvis_trio.web import errors
 from jarvis_trio.web.auth import Keys, check_host
 from jarvis_trio.web.connection import DRAIN, STALL_WATCH, HTTPConnection
@@ -23,6 +24,8 @@ from jarvis_trio.web.drain import Drain
 from jarvis_trio.web.openai_routes import OpenAIRoutes, trace_of
 from jarvis_trio.web.openapi import openapi
 from jarvis_trio.web.ops_routes import OpsRoutes
+from jarvis_trio.web.overview_routes import OverviewRoutes
+from jarvis_trio.web.page_routes import Page, index_without_a_page
 from jarvis_trio.web.response_body import Keepalive
 from jarvis_trio.web.session_routes import SessionRoutes
 from jarvis_trio.web.stall_watch import StallWatch
@@ -83,6 +86,7 @@ class Caretakers(Struct, frozen=True):
     stall_watch: StallWatch
     keepalive: Keepalive
     drain: Drain
+    over_time: OverTime
 
 
 class Views(Struct, frozen=True):
@@ -92,11 +96,12 @@ class Views(Struct, frozen=True):
     session: SessionRoutes
     stream: StreamRoutes
     ops: OpsRoutes
+    overview: OverviewRoutes
     debug: DebugRoutes
 
 
 def build_web(
-    settings: Settings, sessions: Sessions, caretakers: Caretakers, metrics: Metrics
+    settings: Settings, sessions: Sessions, caretakers: Caretakers, metrics: Metrics, page: Page
 ) -> JarvisApp:
     """Return the application. It neither starts nor stops what it is given: assembly does."""
     app = JarvisApp("jarvis_trio", static_folder=None)
@@ -117,14 +122,19 @@ def build_web(
         session=SessionRoutes(sessions, keys),
         stream=StreamRoutes(sessions, keys, caretakers.keepalive),
         ops=OpsRoutes(sessions, metrics, settings.connect_timeout_s),
+        overview=OverviewRoutes(sessions, keys, metrics, caretakers.over_time),
         debug=DebugRoutes(sessions, keys),
     )
     _add_routes(app, views)
+    _add_page(app, page)
     _add_errors(app)
 
     @app.before_request
     async def refuse_other_hosts() -> None:
-        g.answer_headers = {"X-Request-Id": trace_of(request.headers)}
+        g.answer_headers = {
+            "X-Request-Id": trace_of(request.headers),
+            "X-Content-Type-Options": "nosniff",
+        }
         check_host(request.headers.get("Host"), settings.allowed_hosts)
 
     @app.after_request
@@ -148,14 +158,20 @@ def _add_routes(app: JarvisApp, views: Views) -> None:
         ("/v1/sessions/<session_id>/cancel", "POST", views.session.cancel_session),
         ("/v1/streams/<stream_id>", "GET", views.stream.stream),
         ("/v1/streams/<stream_id>/cancel", "POST", views.stream.cancel_stream),
+        ("/v1/ops", "GET", views.overview.ops),
         ("/healthz", "GET", views.ops.healthz),
         ("/readyz", "GET", views.ops.readyz),
         ("/metrics", "GET", views.ops.metrics),
         ("/openapi.json", "GET", openapi),
         ("/debug/tasks", "GET", views.debug.tasks),
-        ("/", "GET", views.ops.index),
     ):
         app.add_url_rule(rule, f"{method} {rule}", view, methods=[method])
+
+
+def _add_page(app: JarvisApp, page: Page) -> None:
+    views = {path: file.answer for path, file in page.items()}
+    for rule, view in {"/": index_without_a_page, **views}.items():
+        app.add_url_rule(rule, f"GET {rule}", view, methods=["GET"])
 
 
 def _add_errors(app: JarvisApp) -> None:

@@ -25,6 +25,7 @@ from jarvis_trio.web.operations import (
     in_json,
 )
 from jarvis_trio.web.ops_routes import Health, Readiness
+from jarvis_trio.web.overview_routes import Overview
 from jarvis_trio.web.session_answers import MessagePage, SessionDeleted, SessionPage, TitleChange
 from jarvis_trio.web.session_routes import StopRequest
 from jarvis_trio.wire.openai.answers import ChatChunk, ChatCompletion, ErrorAnswer, ModelList
@@ -32,7 +33,7 @@ from jarvis_trio.wire.openai.request_schema import MENTIONED, REF_TEMPLATE, REQU
 
 DESCRIBED: Final = [
     *REQUEST, *MENTIONED, ChatCompletion, ChatChunk, ModelList, ErrorAnswer, Receipt, StopRequest,
-    SessionPage, SessionDeleted, TitleChange, MessagePage, Health, Readiness,
+    SessionPage, SessionDeleted, TitleChange, MessagePage, Health, Readiness, Overview,
 ]  # fmt: skip
 
 HEADERS: Final[dict[str, tuple[str, Part]]] = {

@@ -39,6 +39,7 @@ from jarvis_trio.errors import (
     UpstreamTimeoutError,
 )
 from jarvis_trio.web.ops_routes import Health, Readiness
+from jarvis_trio.web.overview_routes import Overview
 from jarvis_trio.web.session_answers import (
     CURSOR,
     MessagePage,
@@ -250,6 +251,12 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
         errors=OF_A_STOP,
         parameters=(_in_path("stream_id"),),
     ),
+    ("GET", "/v1/ops"): Operation(
+        id="ops",
+        summary="What is going on: live answers, counts, how soon a cancel frees; for polling",
+        content={200: in_json(Overview)},
+        errors=WITH_KEY,
+    ),
     ("GET", "/healthz"): Operation(
         id="healthz", summary="The process answers", content={200: in_json(Health)}
     ),
@@ -272,5 +279,9 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
         summary="This document",
         content={200: {JSON: {"schema": {"type": "object"}}}},
     ),
-    ("GET", "/"): Operation(id="index", summary="Where to go from here", content={200: TEXT}),
+    ("GET", "/"): Operation(
+        id="index",
+        summary="The chat page; where it is not built, where to go from here",
+        content={200: {"text/html": {"schema": STRING}} | TEXT, 304: {}},
+    ),
 }

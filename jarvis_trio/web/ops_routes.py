@@ -6,6 +6,7 @@ import trio
 from msgspec import UNSET, Struct, UnsetType
 from quart import Response
 
+from jarvis_trio.engine.overview import known_trouble
 from jarvis_trio.engine.sessions import Sessions
 from jarvis_trio.errors import JarvisError
 from jarvis_trio.observe.metrics import Metrics
@@ -40,17 +41,6 @@ class OpsRoutes:
         self._known_until = float("-inf")
         self._asking: trio.Event | None = None
 
-    async def index(self) -> Response:
-        """GET /: what a browser that was pointed here should know."""
-        return Response(
-            "jarvis_trio is running.\n\n"
-            "POST /v1/chat/completions   OpenAI-compatible, streaming\n"
-            "GET  /v1/models\n"
-            "GET  /healthz /readyz /metrics\n"
-            "GET  /openapi.json          all of it, described\n",
-            content_type="text/plain; charset=utf-8",
-        )
-
     async def healthz(self) -> Response:
         """GET /healthz: the process answers."""
         return json_response(Health())
@@ -67,13 +57,9 @@ class OpsRoutes:
         upstream = self._sessions.provider.name
         if self._reason is not None:
             return json_response(Readiness("not_ready", upstream, self._reason), 503)
-        if (silent := self._sessions.upstream_silence) is not None:
-            # Only prompts can find out that it speaks again, so they must go on coming.
-            return json_response(Readiness("degraded", upstream, silent.summary))
-        history = self._sessions.history
-        if history.trouble is not None:
-            reason = f"conversations are not kept now: {history.trouble}"
-            return json_response(Readiness("degraded", upstream, reason))
+        if (trouble := known_trouble(self._sessions)) is not None:
+            # Only prompts can find out that the upstream speaks again, so they must go on coming.
+            return json_response(Readiness("degraded", upstream, trouble))
         return json_response(Readiness("ready", upstream))
 
     async def _find_out(self) -> None:

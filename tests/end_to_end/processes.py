@@ -176,6 +176,13 @@ class Sim:
     def reset(self) -> None:
         httpx.post(f"{self.url}/sim/reset", timeout=10, trust_env=False, verify=NOBODY)
 
+    def script(self, marker: str, model: str) -> None:
+        """Answer the prompts of that marker as that model does."""
+        line = {"marker": marker, "model": model}
+        url = f"{self.url}/sim/script"
+        answer = httpx.post(url, json=line, timeout=10, trust_env=False, verify=NOBODY)
+        answer.raise_for_status()
+
     def upstream(self, kind: str) -> str:
         """Return what JARVIS_UPSTREAM has to say: ``ollama`` or ``openai``."""
         return f"ollama:{self.url}" if kind == "ollama" else f"openai:{self.url}/v1"

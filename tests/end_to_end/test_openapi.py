@@ -90,6 +90,6 @@ def test_it_does_so_also_for_who_has_no_key(server: Server, tmp_path: Path) -> N
     found = examine(server, tmp_path, phases={"coverage"})
     warnings = {name: seen for name, seen in found["warnings"].items() if seen}
     assert list(warnings) == ["missing_auth"]
-    # Chat, the models, the sessions, the streams, the stops, the tasks.
-    assert len(warnings["missing_auth"]) == 12
+    # Chat, the models, the sessions, the streams, the stops, the overview, the tasks.
+    assert len(warnings["missing_auth"]) == 13
     assert_no_fault(server)

@@ -293,6 +293,7 @@ async def test_events_past_the_lag_limit_are_dropped_and_logged(
     assert heard.text() == "".join(sent[: EVENTS_AHEAD + 1])
     dropped = [entry for entry in logged.entries if entry["event"] == "callback_lagging"]
     assert [(entry["trace"], entry["dropped"]) for entry in dropped] == [("A", 10)]
+    assert engine.metrics.totals().events_dropped == 10
 
 
 class Awkward:

@@ -70,6 +70,7 @@ async def test_a_stream_is_sent_as_an_event_stream_that_nothing_may_hold_back(
             "x-accel-buffering": "no",
             "x-session-id": "s:1",
             "x-request-id": "req-1",
+            "x-content-type-options": "nosniff",
         }
 
 

@@ -1,0 +1,52 @@
+"""What is put under the page before it runs: a network that misbehaves, and witnesses."""
+
+IGNORES_ABORTS_AND_IS_LATE = """{
+  const real = window.fetch;
+  window.late = 0;
+  ReadableStreamDefaultReader.prototype.cancel = async () => undefined;
+  ReadableStream.prototype.cancel = async () => undefined;
+  const delayed = (body) => {
+    const reader = body.getReader();
+    return new ReadableStream({
+      async start(controller) {
+        window.late += 1;
+        for (;;) {
+          const { done, value } = await reader.read();
+          await new Promise((resolve) => setTimeout(resolve, 100));
+          if (done) break;
+          controller.enqueue(value);
+        }
+        controller.close();
+        window.late -= 1;
+      },
+    });
+  };
+  window.fetch = async (input, { signal, ...init } = {}) => {
+    const response = await real(input, init);
+    if (!response.headers.get("Content-Type")?.startsWith("text/event-stream")) return response;
+    const { status, headers } = response;
+    return new Response(delayed(response.body), { status, headers });
+  };
+}"""
+"""Who aborts a stream is given the rest of it all the same; ``late`` counts what is under way."""
+
+NOTES_CALLS = """{
+  const real = window.fetch;
+  window.calls = [];
+  window.fetch = (input, init = {}) => {
+    const path = new URL(input instanceof Request ? input.url : input, location.href).pathname;
+    const call = `${init.method ?? "GET"} ${path}`;
+    window.calls.push(call);
+    init.signal?.addEventListener("abort", () => window.calls.push(`abort ${call}`));
+    return real(input, init);
+  };
+}"""
+"""``calls`` is what the page fetched and aborted, in order."""
+
+NOTES_LONG_TASKS = """{
+  window.longTasks = [];
+  new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) window.longTasks.push(Math.round(entry.duration));
+  }).observe({ type: "longtask", buffered: true });
+}"""
+"""``longTasks`` is how long each task of over 50 ms took, in milliseconds."""

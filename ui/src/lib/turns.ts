@@ -1,0 +1,269 @@
+// A conversation as turns, a prompt with its answer, and how the server's history is laid over what
+// the page has. Pure: what has not changed stays the same object.
+
+import { KILLED_NOTE, NOT_KEPT_NOTE, outcomeStored } from "./notes";
+import type { AnswerMessage, AnswerState, Message, PromptMessage, Trouble } from "./types";
+import type { MessageCard } from "./wire";
+
+const LIVE: ReadonlySet<AnswerState> = new Set([
+  "sending",
+  "queued",
+  "thinking",
+  "streaming",
+  "reattaching",
+  "stopping",
+]);
+
+export interface Turn {
+  /** The page's own word, which the answer's message has too. */
+  readonly key: string;
+  /** Null until the server has named it. */
+  readonly streamId: string | null;
+  readonly messages: readonly Message[];
+  /** Its place in the history, where it has been read from there. */
+  readonly seq: number | null;
+  /** It has begun, so that the history has it, or had. */
+  readonly isKept: boolean;
+}
+
+/** A turn that begins here, or, without a prompt, one of which only the stream is known. */
+export function newTurn(
+  key: string,
+  text: string | null,
+  streamId: string | null,
+  waits: boolean,
+): Turn {
+  const state = streamId === null ? "sending" : waits ? "queued" : "thinking";
+  const answer: AnswerMessage = {
+    key,
+    role: "assistant",
+    text: "",
+    reasoning: "",
+    state,
+    streamId,
+    cause: null,
+    note: null,
+    trouble: null,
+  };
+  const prompt: Message[] =
+    text === null ? [] : [{ key: `${key}-prompt`, role: "user", text, streamId }];
+  return { key, streamId, messages: [...prompt, answer], seq: null, isKept: false };
+}
+
+/** The turn's answer: its last message, where that is one. */
+export function answerOf(turn: Turn): AnswerMessage | null {
+  const last = turn.messages.at(-1);
+  return last?.role === "assistant" ? last : null;
+}
+
+/** The prompt that was answered. */
+export function promptOf(turn: Turn): PromptMessage | null {
+  return turn.messages.findLast((message) => message.role === "user") ?? null;
+}
+
+/** The answer is being made, or about to be. */
+export function isLive(turn: Turn): boolean {
+  return LIVE.has(answerOf(turn)?.state ?? "complete");
+}
+
+/** Stop has something to stop. */
+export function isStoppable(turn: Turn): boolean {
+  return isLive(turn) && answerOf(turn)?.state !== "stopping";
+}
+
+/** The message with this key is of this turn. */
+export function has(turn: Turn, key: string): boolean {
+  return turn.messages.some((message) => message.key === key);
+}
+
+export function messagesOf(turns: readonly Turn[]): readonly Message[] {
+  return turns.flatMap((turn) => turn.messages);
+}
+
+/** Change the turn with this key, and no other. */
+export function change(
+  turns: readonly Turn[],
+  key: string,
+  changed: (turn: Turn) => Turn,
+): readonly Turn[] {
+  const index = turns.findIndex((turn) => turn.key === key);
+  const turn = turns[index];
+  if (turn === undefined) return turns;
+  const result = changed(turn);
+  return result === turn ? turns : turns.with(index, result);
+}
+
+export function named(turn: Turn, streamId: string | null): Turn {
+  if (turn.streamId === streamId) return turn;
+  const messages = turn.messages.map((message) => ({ ...message, streamId }));
+  return { ...turn, streamId, messages };
+}
+
+export function withAnswer(turn: Turn, change: Partial<AnswerMessage>): Turn {
+  const answer = answerOf(turn);
+  if (answer === null) return turn;
+  const changed = { ...answer, ...change };
+  if (same(answer, changed)) return turn;
+  return { ...turn, messages: [...turn.messages.slice(0, -1), changed] };
+}
+
+/**
+ * Lay a page of the history, oldest first, over what the page shows.
+ *
+ * 1. A turn of the history takes the place of the page's own of that stream, and its keys; one that
+ *    the page sent without hearing its name is known by its prompt's text.
+ * 2. What is being read here (`reading`) stays as it is; a prompt it did not know is put before it.
+ * 3. Older turns than the page stay, if it joins on to them (`hasOlder`: there are such).
+ * 4. What never began at the server stays where it is. Anything else that the history does not have
+ *    is gone.
+ */
+export function layOver(
+  shown: readonly Turn[],
+  cards: readonly MessageCard[],
+  hasOlder: boolean,
+  reading: ReadonlySet<string>,
+): readonly Turn[] {
+  const known = new Map(shown.map((turn) => [turn.streamId ?? "", turn]));
+  const nameless = shown.filter((turn) => turn.streamId === null);
+  let joins = false;
+  const stored = turnsOf(cards).map((turn) => {
+    let match = known.get(turn.streamId ?? "");
+    if (match === undefined) {
+      const text = promptOf(turn)?.text;
+      const index = nameless.findIndex((one) => promptOf(one)?.text === text);
+      match = index < 0 ? undefined : nameless.splice(index, 1)[0];
+    }
+    joins ||= match?.seq != null;
+    if (match === undefined) return turn;
+    return reading.has(match.key) ? join(match, turn) : replace(match, turn);
+  });
+  const first = cards[0]?.seq ?? Number.POSITIVE_INFINITY;
+  const taken = new Set(stored.map((turn) => turn.key));
+  const result = [...stored];
+  let anchor: string | null = null;
+  const older: Turn[] = [];
+  for (const turn of shown) {
+    if (taken.has(turn.key)) {
+      anchor = turn.key;
+    } else if (turn.seq !== null && turn.seq < first && hasOlder && joins) {
+      older.push(turn);
+    } else if (reading.has(turn.key)) {
+      result.push(turn);
+    } else if (!turn.isKept && promptOf(turn) !== null) {
+      result.splice(result.findIndex((one) => one.key === anchor) + 1, 0, turn);
+      anchor = turn.key;
+    }
+  }
+  return settled(shown, [...older, ...result]);
+}
+
+/** Put an older page of the history, oldest first, before the turns. */
+export function putBefore(shown: readonly Turn[], cards: readonly MessageCard[]): readonly Turn[] {
+  const older = turnsOf(cards);
+  const [first, ...rest] = shown;
+  const last = older.at(-1);
+  if (first === undefined || last === undefined || last.streamId !== first.streamId) {
+    return [...older, ...shown];
+  }
+  // The border of two pages went through a turn.
+  const whole = { ...first, messages: [...last.messages, ...first.messages], seq: last.seq };
+  return [...older.slice(0, -1), whole, ...rest];
+}
+
+function turnsOf(cards: readonly MessageCard[]): Turn[] {
+  const turns: Turn[] = [];
+  for (const card of cards) {
+    const message = messageOf(card);
+    if (message === null) continue;
+    const last = turns.at(-1);
+    if (last !== undefined && last.streamId === card.streamId) {
+      turns[turns.length - 1] = { ...last, messages: [...last.messages, message] };
+    } else {
+      const { streamId, seq } = card;
+      turns.push({ key: streamId, streamId, messages: [message], seq, isKept: true });
+    }
+  }
+  return turns.map((turn) => {
+    const answer = answerOf(turn);
+    return answer === null ? turn : { ...turn, key: answer.key };
+  });
+}
+
+/** A message to show; instructions and the results of tools are none. */
+function messageOf(card: MessageCard): Message | null {
+  const { streamId, text, reasoning } = card;
+  const key = `${streamId}-${card.seq}`;
+  if (card.role === "user") return { key, role: "user", text, streamId };
+  if (card.role !== "assistant") return null;
+  return { key, role: "assistant", text, reasoning, streamId, ...outcomeStored(card) };
+}
+
+/** What is being read here, with what the history knows of its beginning. */
+function join(shown: Turn, stored: Turn): Turn {
+  const messages =
+    shown.messages.length < stored.messages.length
+      ? [...stored.messages.slice(0, stored.messages.length - 1), ...shown.messages.slice(-1)]
+      : shown.messages;
+  return { ...named({ ...shown, messages }, stored.streamId), seq: stored.seq, isKept: true };
+}
+
+function replace(shown: Turn, stored: Turn): Turn {
+  const mine = answerOf(shown);
+  const messages = stored.messages.map((message, index) => {
+    const fromEnd = index - stored.messages.length;
+    const old = shown.messages.at(fromEnd);
+    if (old === undefined || old.role !== message.role) return message;
+    if (message.role === "user") return { ...message, key: old.key };
+    const kept = old === mine ? keepSaid(mine, message) : message;
+    return { ...kept, key: old.key };
+  });
+  const merged = messages.map((message) => {
+    const old = shown.messages.find((one) => one.key === message.key);
+    return old !== undefined && same(old, message) ? old : message;
+  });
+  const key = mine === null ? stored.key : shown.key;
+  return { ...stored, key, messages: merged };
+}
+
+/** The page saw more of the end than the history tells, and of a killed server more of the text. */
+function keepSaid(mine: AnswerMessage, stored: AnswerMessage): AnswerMessage {
+  if (stored.note === KILLED_NOTE && mine.text.length > stored.text.length) {
+    const { text, reasoning } = mine;
+    return { ...stored, text, reasoning, note: NOT_KEPT_NOTE };
+  }
+  if (mine.state !== stored.state || mine.cause !== stored.cause) return stored;
+  // It saw what a Stop did, and what exactly had failed.
+  const trouble = stored.trouble === null ? null : (mine.trouble ?? stored.trouble);
+  return { ...stored, note: mine.note ?? stored.note, trouble };
+}
+
+/** `turns`, with the objects of `shown` where they are equal. */
+function settled(shown: readonly Turn[], turns: readonly Turn[]): readonly Turn[] {
+  const before = new Map(shown.map((turn) => [turn.key, turn]));
+  const result = turns.map((turn) => {
+    const old = before.get(turn.key);
+    const isSame =
+      old !== undefined &&
+      old.messages.length === turn.messages.length &&
+      old.messages.every((message, index) => message === turn.messages[index]) &&
+      old.streamId === turn.streamId &&
+      old.seq === turn.seq &&
+      old.isKept === turn.isKept;
+    return isSame ? old : turn;
+  });
+  const isSame =
+    result.length === shown.length && result.every((turn, index) => turn === shown[index]);
+  return isSame ? shown : result;
+}
+
+/** Two messages with equal fields; troubles are compared by what they say. */
+function same(one: Message, other: Message): boolean {
+  const [mine, theirs] = [new Map(Object.entries(one)), Object.entries(other)];
+  return theirs.every(([name, value]) =>
+    name === "trouble" ? isSaid(mine.get(name), value) : mine.get(name) === value,
+  );
+}
+
+function isSaid(one: Trouble | null, other: Trouble | null): boolean {
+  return one?.sentence === other?.sentence && one?.canRetry === other?.canRetry;
+}
