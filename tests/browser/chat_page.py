@@ -33,7 +33,7 @@ new MutationObserver(look).observe(document, {
 }
 """
 )
-"""Watches every answer that has ended, from within; see :meth:`ChatPage.assert_no_ended_answer_changed`."""
+"""Watches every answer that has ended; see :meth:`ChatPage.assert_no_ended_answer_changed`."""
 
 ENDED = re.compile("complete|interrupted|failed")
 

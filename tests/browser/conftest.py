@@ -1,24 +1,19 @@
 """One browser for these tests; each has contexts, and servers to play, of its own."""
 
-import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.browser.backstage import Backstage, backstage
 from tests.browser.built_page import PAGE
 from tests.browser.chat_page import REMEMBER_CHANGES, ChatPage
+from tests.browser.chromium import EXPECT_WITHIN_MS, PROGRAM, chromium
 from tests.browser.played_server import PlayedServer
 from tests.browser.proxy import Proxy
 from tests.browser.watch import Watch
 from tests.end_to_end.processes import Server, Sim, running_server, running_sim
-
-FLAGS = """--disable-gpu --disable-quic --no-first-run --disable-background-networking
---disable-component-update --disable-sync""".split()
-EXPECT_WITHIN_MS = 10_000
 
 OpenChat = Callable[..., ChatPage]
 PlayServer = Callable[..., PlayedServer]
@@ -32,7 +27,7 @@ def named_prompt(sim: Sim, name: str, options: str = "") -> str:
 
 def missing() -> str | None:
     """Say what these tests cannot do without, if it is not there."""
-    if shutil.which("chromium") is None:
+    if PROGRAM is None:
         return "there is no chromium on this machine: the chat page is NOT tested"
     if not (PAGE / "index.html").is_file():
         return f"the page is not built in {PAGE}: the chat page is NOT tested"
@@ -44,15 +39,8 @@ def browser() -> Iterator[Browser]:
     """Chromium, headless."""
     if why := missing():
         pytest.skip(why)
-    expect.set_options(timeout=EXPECT_WITHIN_MS)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"),
-            chromium_sandbox=os.getuid() != 0,
-            args=FLAGS,
-        )
+    with sync_playwright() as playwright, chromium(playwright) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -85,7 +73,8 @@ def open_chat(contexts: Callable[..., tuple[BrowserContext, Watch]]) -> OpenChat
         path: str = "/",
         *,
         beside: ChatPage | None = None,
-        scripts: tuple[str, ...] = (),
+        scripts: Sequence[str] = (),
+        before: Callable[[Page], object] = lambda _: None,
         **options: Any,
     ) -> ChatPage:
         if beside is None:
@@ -95,6 +84,7 @@ def open_chat(contexts: Callable[..., tuple[BrowserContext, Watch]]) -> OpenChat
         page = context.new_page()
         for script in scripts:
             page.add_init_script(script)
+        before(page)
         page.goto(url + path)
         return ChatPage(page, watch)
 

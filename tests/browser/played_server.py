@@ -32,8 +32,8 @@ REASONS = {"superseded": "another prompt took over", "stopped": "the answer was 
 class PlayedServer:
     """The server; its methods without an underscore are for the test's thread.
 
-    With ``supersedes`` off, an answer goes on when the next prompt of its session comes: as a server
-    does that knows nothing of sessions.
+    With ``supersedes`` off, an answer goes on when the next prompt of its session comes: as a
+    server does that knows nothing of sessions.
     """
 
     def __init__(self, backstage: Backstage, *, supersedes: bool = True) -> None:
@@ -98,8 +98,8 @@ class PlayedServer:
             request = parse(await peer.read_request())
             self.requests.append(request)
             await self._route(nursery, peer, request)
-        except trio.BrokenResourceError:
-            pass
+        except* (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # one side has closed: the page has left, or the play wanted it so
         finally:
             tcp.socket.close()
 
@@ -197,23 +197,19 @@ class PlayedServer:
             nursery.cancel_scope.cancel(reason="the body has ended")
 
     async def _send_events(self, peer: RawPeer, answer: Answer) -> None:
-        play = answer.play
         sent = 0
-        async for event in answer.events_after(0):
-            if sent == play.cut_after:
-                break
+        while sent != answer.play.cut_after and (event := await answer.event(sent + 1)):
             await peer.stream.send_all(chunk(event))
             sent += 1
-        if play.cut_after is not None and not play.cut_is_clean:
+        if answer.play.cut_after is not None and not answer.play.cut_is_clean:
             peer.reset()
         else:
             await peer.stream.send_all(chunk(b""))
 
     async def _send_numbered_events(self, peer: RawPeer, answer: Answer, had: int) -> None:
-        number = had
-        async for event in answer.events_after(had):
-            number += 1
-            await peer.stream.send_all(chunk(b"id: %d\n%b" % (number, event)))
+        while event := await answer.event(had + 1):
+            had += 1
+            await peer.stream.send_all(chunk(b"id: %d\n%b" % (had, event)))
         await peer.stream.send_all(chunk(b""))
 
     async def _stream(self, peer: RawPeer, request: Request) -> None:
@@ -236,7 +232,7 @@ class PlayedServer:
             answer.scope.cancel(reason="stopped")
             answer.add_error("stopped", REASONS["stopped"])
             answer.end("interrupted", "stopped")
-        receipt = {"session_id": answer.session, "stream_id": answer.stream_id}
+        receipt: dict[str, Any] = {"session_id": answer.session, "stream_id": answer.stream_id}
         receipt |= {"cause": answer.cause, "phase": "decode", "status": status}
         seen = {"tokens_sent": 3, "upstream_closed_ms": 0.6, "backend_idle_ms": 4.0}
         await send_json(peer, receipt | seen)

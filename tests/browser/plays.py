@@ -1,7 +1,7 @@
 """Answers that a test writes itself, frame by frame, and what may go wrong with each."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,10 +52,10 @@ Step = str | Thinks | Gate | Pause | Foreign | Fails
 class Play:
     """What the server does about one prompt; by itself it answers well.
 
-    ``status`` other than 200 is a refusal, with ``code``; 0 is a connection that is reset. ``cut_after`` ends the POST's body behind so
-    many events, cleanly or not, while the answer goes on. ``repeats`` is how many events too many each
-    re-attachment is given. Without ``is_done`` the body ends behind the last step, cleanly. The headers
-    wait for the gate ``headers_wait_for``.
+    ``status`` other than 200 is a refusal, with ``code``; 0 is a connection that is reset.
+    ``cut_after`` ends the POST's body behind so many events, cleanly or not, while the answer goes
+    on. ``repeats`` is how many events too many each re-attachment is given. Without ``is_done``
+    the body ends behind the last step, cleanly. The headers wait for ``headers_wait_for``.
     """
 
     steps: Sequence[Step] = ()
@@ -83,7 +83,7 @@ def words(name: str, count: int = 40) -> list[str]:
 
 
 def in_pieces(text: str, size: int, seconds: float = 0.0) -> list[Step]:
-    """Return a text in pieces of ``size`` characters, so that every construct is split somewhere."""
+    """Return a text in pieces of ``size`` characters, which split its constructs anywhere."""
     steps: list[Step] = []
     for start in range(0, len(text), size):
         steps += [text[start : start + size], Pause(seconds)]
@@ -143,15 +143,13 @@ class Answer:
         self.changed.set()
         self.changed = trio.Event()
 
-    async def events_after(self, had: int) -> AsyncIterator[bytes]:
-        """Give the events behind the first ``had``, as they come."""
-        while True:
-            while had < len(self.events):
-                had += 1
-                yield self.events[had - 1]
+    async def event(self, number: int) -> bytes | None:
+        """Return an event, counted from 1, when it is there; None when it will never be."""
+        while number > len(self.events):
             if self.is_over:
-                return
+                return None
             await self.changed.wait()
+        return self.events[number - 1]
 
     def messages(self) -> list[dict[str, Any]]:
         """Return the turn as the history has it."""

@@ -14,7 +14,7 @@ SLICE_BYTES = 64
 
 
 class Proxy:
-    """Passes on what comes, both ways, until told otherwise; each method is for the test's thread."""
+    """Passes on what comes, both ways, until told otherwise by the test's thread."""
 
     def __init__(self, backstage: Backstage, url: str) -> None:
         self._backstage = backstage
@@ -85,7 +85,7 @@ class Proxy:
         try:
             async for data in source:
                 await self._flows.wait()
-                await self._send(sink, data)
+                await self._send(sink, bytes(data))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         both.cancel(reason="one side has closed")

@@ -1,4 +1,4 @@
-"""What is put under the page before it runs: networks that misbehave, and witnesses of its calls."""
+"""What is put under the page before it runs: a network that misbehaves, and witnesses."""
 
 IGNORES_ABORTS_AND_IS_LATE = """{
   const real = window.fetch;
@@ -28,7 +28,7 @@ IGNORES_ABORTS_AND_IS_LATE = """{
     return new Response(delayed(response.body), { status, headers });
   };
 }"""
-"""Whoever aborts a stream is given the rest of it all the same; ``late`` counts what is under way."""
+"""Who aborts a stream is given the rest of it all the same; ``late`` counts what is under way."""
 
 NOTES_CALLS = """{
   const real = window.fetch;

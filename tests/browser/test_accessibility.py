@@ -51,11 +51,6 @@ def show_editing(chat: ChatPage, played: PlayedServer) -> None:
     chat.prompts.get_by_role("button", name="Edit").click()
 
 
-def show_operations(chat: ChatPage, played: PlayedServer) -> None:
-    chat.page.goto(f"{played.url}/#/ops")
-    expect(chat.page.get_by_role("heading", name="Operations")).to_be_visible()
-
-
 def show_sign_in(chat: ChatPage, played: PlayedServer) -> None:
     played.lock("the key")
     chat.page.reload()
@@ -67,7 +62,6 @@ SHOWS: dict[str, Callable[[ChatPage, PlayedServer], None]] = {
     "chat": show_chat,
     "dialog": show_dialog,
     "editing": show_editing,
-    "operations": show_operations,
     "sign-in": show_sign_in,
 }
 

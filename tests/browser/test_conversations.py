@@ -49,9 +49,7 @@ def test_a_new_name_is_kept_on_enter_and_forgotten_on_escape(
         assert played.titles["about-pears"] == name
 
 
-def test_a_conversation_is_deleted_after_a_question(
-    three: ChatPage, played: PlayedServer
-) -> None:
+def test_a_conversation_is_deleted_after_a_question(three: ChatPage, played: PlayedServer) -> None:
     dialog = three.page.get_by_role("dialog")
     for answer, count in [("Cancel", 3), ("Delete", 2)]:
         three.nav.get_by_role("button", name="Delete Tell me of pears").click()

@@ -16,9 +16,7 @@ from tests.end_to_end.processes import Server, Sim, free_port, stop
 from tests.end_to_end.serving import command, environment
 
 
-def test_an_answer_goes_on_after_a_reload(
-    open_chat: OpenChat, server: Server, sim: Sim
-) -> None:
+def test_an_answer_goes_on_after_a_reload(open_chat: OpenChat, server: Server, sim: Sim) -> None:
     chat = open_chat(server.url)
     chat.ask(named_prompt(sim, "reloaded", "&tokens=100"))
     expect(chat.answer()).to_contain_text("w5@")

@@ -1,4 +1,4 @@
-"""Sending: while an answer is given under each policy, again, and in the place of an earlier prompt."""
+"""Sending: amid an answer under each policy, again, and in the place of an earlier prompt."""
 
 import pytest
 from playwright.sync_api import expect
@@ -105,9 +105,7 @@ def test_an_error_amid_an_answer_keeps_the_words_and_offers_to_try_again(
     assert chat.words() == ["whole"]
 
 
-def test_a_stopped_prompt_that_is_tried_again_takes_its_own_place(
-    chat: ChatPage, sim: Sim
-) -> None:
+def test_a_stopped_prompt_that_is_tried_again_takes_its_own_place(chat: ChatPage, sim: Sim) -> None:
     chat.ask(named_prompt(sim, "again", "&tokens=500"))
     expect(chat.answer()).to_contain_text("w3@again")
     chat.stop.click()

@@ -112,7 +112,9 @@ def test_escape_stops(played: PlayedServer, open_chat: OpenChat) -> None:
     wait_until(lambda: played.answers[0].cause == "stopped")
 
 
-def test_escape_without_an_answer_keeps_the_draft(played: PlayedServer, open_chat: OpenChat) -> None:
+def test_escape_without_an_answer_keeps_the_draft(
+    played: PlayedServer, open_chat: OpenChat
+) -> None:
     chat = open_chat(played.url)
     chat.composer.fill("half a thought")
     chat.composer.press("Escape")

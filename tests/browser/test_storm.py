@@ -1,7 +1,7 @@
 """Five quick prompts: the last answer is its own, whatever the server and the network do.
 
-A page without any guard passes this while the server supersedes and aborts are heard. So it is played
-in front of a server that lets old answers run on, and over a ``fetch`` that ignores aborts and
+A page without any guard passes this while the server supersedes and aborts are heard. So it is
+played before a server that lets old answers run on, and over a ``fetch`` that ignores aborts and
 delivers late.
 """
 

@@ -49,7 +49,10 @@ class Watch:
     def _on_request(self, request: Request) -> None:
         self.requests.append(request)
         parts = urlsplit(request.url)
-        if parts.scheme not in {"data", "blob"} and f"{parts.scheme}://{parts.netloc}" != self.origin:
+        if (
+            parts.scheme not in {"data", "blob"}
+            and f"{parts.scheme}://{parts.netloc}" != self.origin
+        ):
             self.complaints.append(f"a request to another origin: {request.url}")
 
     def assert_nothing_went_wrong(self) -> None:

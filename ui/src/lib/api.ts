@@ -100,6 +100,11 @@ export class Api {
     return readModels(await this.#json("/v1/models"));
   }
 
+  /** A route that is no conversation's, with the key. */
+  send(path: string, init: RequestInit): Promise<Response> {
+    return this.#send(path, init);
+  }
+
   async #json(path: string, method = "GET", body?: object): Promise<unknown> {
     const controller = new AbortController();
     const undo = this.#environment.after(REQUEST_MS, () => controller.abort());

@@ -185,8 +185,9 @@ export class ChatStore implements ChatActions, ConversationHost, ListHost {
 
   heard(sessions: readonly SessionCard[]): void {
     if (this.#signIn.state === "unknown") {
-      this.#signIn = { state: "in" };
-      if (this.api.key !== DEFAULT_KEY) this.environment.writeKey(this.api.key);
+      const isGiven = this.api.key !== DEFAULT_KEY;
+      this.#signIn = { state: "in", canSignOut: isGiven };
+      if (isGiven) this.environment.writeKey(this.api.key);
     }
     if (this.#models.length === 0) void this.#readModels();
     const { shown } = this.#open;

@@ -1,0 +1,12 @@
+// What was written and not sent yet, one text per conversation, for as long as the page is open.
+
+const drafts = new Map<string, string>();
+
+export function draftOf(place: string): string {
+  return drafts.get(place) ?? "";
+}
+
+export function keepDraft(place: string, text: string): void {
+  if (text === "") drafts.delete(place);
+  else drafts.set(place, text);
+}
