@@ -19,6 +19,7 @@ export interface HistoryHost {
   /** The server has the conversation, or had. */
   readonly isKept: boolean;
   changed(): void;
+  settled(): void;
 }
 
 const GONE_SENTENCE = "There is no such conversation on the server, or no longer.";
@@ -72,9 +73,11 @@ export class History {
           this.isStale = true;
           continue;
         }
-        this.hasOlder = page.hasMore || (this.hasOlder && page.messages.length > 0);
         this.trouble = null;
         this.#host.lay(session, page.messages.toReversed(), page.hasMore);
+        const joins = (this.#host.oldestSeq ?? 0) < (page.messages.at(-1)?.seq ?? 0);
+        if (!joins) this.hasOlder = page.hasMore; // else what is known of the oldest shown holds
+        this.#host.settled();
       }
     } catch (error) {
       this.#fail(error);
