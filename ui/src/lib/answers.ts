@@ -47,7 +47,7 @@ export class Answers implements RunHost {
   readonly #replaced = new Map<string, string>();
   /** Streams that cannot be read any more, or not from their beginning. */
   readonly #unreadable = new Set<string>();
-  /** Streams that somebody stopped: should one be there yet, it is stopped again, and not followed. */
+  /** Streams whose Stop did not get through: should one be there yet, it is stopped, not followed. */
   readonly #unwanted = new Set<string>();
   /** Turns whose prompt the history was asked for. */
   readonly #prompted = new Set<string>();
@@ -224,12 +224,12 @@ export class Answers implements RunHost {
     await run?.leave(); // guard 6: the abort comes first, and gives the connection back
     if (isOvertaken()) return;
     const streamId = run?.streamId ?? turn.streamId;
-    if (streamId !== null) this.#unwanted.add(streamId);
     const outcome =
       streamId === null
         ? notes.outcomeUnnamed(run?.refusal ?? null)
         : await tellStop(this.api, this.environment, this.#sessionId, streamId);
     if (isOvertaken()) return;
+    if (streamId !== null && outcome === notes.OUT_OF_REACH) this.#unwanted.add(streamId);
     this.#runs.delete(turn.key);
     this.#finish(turn.key, outcome ?? notes.interrupted("stopped"));
     // It had ended, and the history has all of it; or it may be there, and then has a name.
@@ -260,7 +260,7 @@ export class Answers implements RunHost {
   #follow(turn: turns.Turn): void {
     const { key, streamId } = turn;
     if (!turns.isLive(turn) || streamId === null || this.#runs.has(key)) return;
-    if (this.#unwanted.has(streamId)) {
+    if (this.#unwanted.delete(streamId)) {
       void this.#stop(turn);
     } else if (this.#unreadable.has(streamId)) {
       this.#set(key, { note: notes.UNSEEN_BEGINNING_NOTE });

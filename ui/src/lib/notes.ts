@@ -45,9 +45,12 @@ export const KILLED_NOTE = "the server went down before the answer had ended";
 export const NOT_KEPT_NOTE = `${KILLED_NOTE}; this text is only on this page`;
 export const UNSEEN_BEGINNING_NOTE =
   "being written, but its beginning is no longer held; it is shown when it has ended";
-export const OUT_OF_REACH_NOTE =
+const OUT_OF_REACH_NOTE =
   "stopped here; the server could not be told, and ends it when nobody has read it for a while";
 export const NEVER_BEGAN_NOTE = "stopped before it began";
+/** A Stop that did not get through. */
+export const OUT_OF_REACH: Outcome = interrupted("stopped", OUT_OF_REACH_NOTE);
+
 export const SUPERSEDED: Outcome = interrupted("superseded");
 
 /** It was cut, and cannot be read on: until the history says more. */
@@ -121,7 +124,7 @@ export function outcomeStopped(receipt: Receipt): Outcome | null {
 /** A Stop of an answer whose name never came: it was refused, or nobody could be reached. */
 export function outcomeUnnamed(refusal: ApiError | null): Outcome {
   const isRefused = refusal !== null && refusal.status > 0;
-  return interrupted("stopped", isRefused ? NEVER_BEGAN_NOTE : OUT_OF_REACH_NOTE);
+  return isRefused ? interrupted("stopped", NEVER_BEGAN_NOTE) : OUT_OF_REACH;
 }
 
 /** What a screen reader is told of an end. */

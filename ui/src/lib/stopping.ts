@@ -26,5 +26,5 @@ export async function tellStop(
       if (status > 0 && status < 500) return null;
     }
   }
-  return notes.interrupted("stopped", notes.OUT_OF_REACH_NOTE);
+  return notes.OUT_OF_REACH;
 }

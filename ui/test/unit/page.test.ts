@@ -191,10 +191,12 @@ it("older messages stay when the newest are read again, and the border may go th
   store.loadOlder();
   await world.advance(0);
   const before = lines(store);
+  const old = shown(store).messages;
   world.server.askElsewhere("s", "6").finish();
   await world.advance(4000);
   expect(lines(store)).toEqual([...before, "> 6", "< complete: "]);
   expect(shown(store).hasOlder).toBe(false);
+  expect(old.every((message, index) => message === shown(store).messages[index])).toBe(true);
 });
 
 it("a conversation that is not there is said to be not there", async () => {
