@@ -3,16 +3,7 @@
 
 import { expect, it } from "vitest";
 import { ChatStore } from "../../src/lib/chatStore";
-import { answers, lastAnswer, lines, shown, World } from "./fakes/world";
-
-async function streaming(world = new World()) {
-  const store = await world.store();
-  store.send("hello");
-  await world.advance(0);
-  world.server.last().text("some");
-  await world.advance(0);
-  return { world, server: world.server, store, stream: world.server.last() };
-}
+import { answers, lastAnswer, lines, shown, streaming, World } from "./fakes/world";
 
 /** The page is closed, and loaded again at its address. */
 async function reload(world: World, store: ChatStore): Promise<ChatStore> {

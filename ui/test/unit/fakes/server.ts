@@ -242,3 +242,14 @@ function refuse(status: number, code: string, headers: Record<string, string> = 
   const error = { message: `(${code})`, type: "", param: null, code };
   return Response.json({ error }, { status, headers });
 }
+
+/** A server with complete conversations of these names. */
+export function serverWith(...ids: string[]): FakeServer {
+  const server = new FakeServer();
+  for (const id of ids) {
+    const stream = server.askElsewhere(id, `about ${id}`);
+    stream.text(`it is ${id}`);
+    stream.finish();
+  }
+  return server;
+}

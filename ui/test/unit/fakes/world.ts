@@ -157,3 +157,14 @@ export function lines(store: ChatStore): string[] {
     message.role === "user" ? `> ${message.text}` : `< ${message.state}: ${message.text}`,
   );
 }
+
+/** A page whose answer to "hello" has begun to stream. */
+export async function streaming(world = new World()) {
+  const store = await world.store();
+  store.send("hello");
+  await world.advance(0);
+  const stream = world.server.last();
+  stream.text("some");
+  await world.advance(0);
+  return { world, server: world.server, store, stream };
+}
