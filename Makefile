@@ -84,7 +84,7 @@ lock:
 
 page: .venv/locked
 	@$(PAGE) is-built || { echo "building the page"; $(NODE); $(PAGE); } || \
-		echo "GOING ON WITHOUT THE PAGE"
+		echo "GOING ON WITHOUT A NEW PAGE"
 
 .venv/installed: .venv/locked pyproject.toml | page
 	@$(PIP) install --no-build-isolation --no-deps -e .

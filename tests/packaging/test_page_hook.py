@@ -20,6 +20,7 @@ MADE = {
 REGISTRY = "packages.example"
 FAILS = f"""
 echo 'npm error network request to https://user:word@{REGISTRY}/vite failed'
+echo 'npm error at file:///srv/packages/run.js'
 echo 'npm error reason: getaddrinfo ENOTFOUND {REGISTRY}'
 exit 1
 """
@@ -122,6 +123,8 @@ def test_a_failure_is_told_in_npms_words_without_the_registrys_name(tree: Tree) 
         tree.module.build()
     said = str(failure.value)
     assert "npm error reason: getaddrinfo ENOTFOUND …" in said
+    assert "npm error network request to https://…/vite failed" in said
+    assert "npm error at file:///srv/packages/run.js" in said
     assert "npm ci failed" in said
     assert REGISTRY not in said
     assert "word@" not in said
