@@ -3,7 +3,7 @@
 import { ApiError } from "./errors";
 import type { Cause } from "./types";
 
-type Fields = Readonly<Record<string, unknown>>;
+export type Fields = Readonly<Record<string, unknown>>;
 
 /** One event of an answer. `streamId` is null where the event names none (an error). */
 export interface Frame {
@@ -174,28 +174,28 @@ function parse(text: string): unknown {
   }
 }
 
-function fieldsOf(value: unknown): Fields | null {
+export function fieldsOf(value: unknown): Fields | null {
   return typeof value === "object" && value !== null && !Array.isArray(value)
     ? (value as Fields)
     : null;
 }
 
-function listOf(value: unknown): readonly unknown[] {
+export function listOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
-function textOf(value: unknown): string {
+export function textOf(value: unknown): string {
   return typeof value === "string" ? value : "";
 }
 
-function textOrNull(value: unknown): string | null {
+export function textOrNull(value: unknown): string | null {
   return typeof value === "string" ? value : null;
 }
 
-function numberOf(value: unknown): number | null {
+export function numberOf(value: unknown): number | null {
   return typeof value === "number" ? value : null;
 }
 
-function causeOf(value: unknown): Cause | null {
+export function causeOf(value: unknown): Cause | null {
   return CAUSES.find((cause) => cause === value) ?? null;
 }
