@@ -1,7 +1,7 @@
 # make run      serve on http://127.0.0.1:8000 (HOST and PORT are respected)
 # make install  .venv with jarvis-trio and hypercorn in it
-# make page     the chat page, where ui/ has changed; the four below do it too
-# make check    format, lint, types, floors
+# make page     build the chat page if ui/ has changed; those above do too
+# make check    format, lint, types, floors, of the page too
 # make test     every test
 # make peers    the storm against ours and other servers (downloads them): writes docs/peers.md
 # make bench    what ours and other servers cost (downloads them): writes docs/performance.md
@@ -48,9 +48,10 @@ peers: .venv/test-installed
 bench: .venv/test-installed
 	@$(BIN)/python -m tests.benchmarks.bench
 
-format: .venv/test-installed
+format: .venv/test-installed ui/node_modules/.with-tools
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+	@$(PAGE) npm run --silent format
 
 clean:
 	rm -rf ui/node_modules jarvis_trio/web/page

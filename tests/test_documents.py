@@ -1,5 +1,6 @@
 """What the documents promise is what the code has."""
 
+import json
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from jarvis_trio.config import Settings
 from jarvis_trio.events import Cause
 
 ROOT = Path(__file__).parents[1]
+LOCKED = re.compile(r"[\w.\[\]-]+==[\w.+]+( ; [^/@]+)? \\| {4}--hash=sha256:[0-9a-f]{64}( \\)?")
 README = (ROOT / "README.md").read_text("utf-8")
 
 
@@ -36,3 +38,16 @@ def test_the_readme_has_every_route() -> None:
         if path != "/":
             shown = re.sub("<[^>]*>", "{id}", path)
             assert f"`{method} {shown}`" in README, path
+
+
+def test_no_lock_file_names_where_packages_come_from() -> None:
+    for path in (ROOT / "requirements").glob("*.txt"):
+        for line in path.read_text("utf-8").splitlines():
+            assert LOCKED.fullmatch(line), (path, line)
+    lock = json.loads((ROOT / "ui" / "package-lock.json").read_text("utf-8"))
+    for name, package in lock["packages"].items():
+        assert "resolved" not in package, name
+        assert not package.get("link"), name
+    npmrc = (ROOT / "ui" / ".npmrc").read_text("utf-8")
+    assert "omit-lockfile-registry-resolved=true" in npmrc
+    assert "//" not in npmrc

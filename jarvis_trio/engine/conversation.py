@@ -61,8 +61,7 @@ def next_turn(
 ) -> tuple[Message, ...]:
     """Return ``prompt`` behind as much of the stored conversation as the budget lets.
 
-    1. Turns that failed without a word are left out: they would fail again. So are those that were
-       to replace another and got no word to do it with: that one still stands.
+    1. Turns that failed without a word are left out: they would fail again.
     2. Tool calls stay where all their results follow, and results where their calls are.
     3. Neighbours of one role become one message: a prompt that was interrupted before its answer
        had begun goes with the next one.
@@ -82,14 +81,11 @@ def next_turn(
 
 
 def _turns(stored: Sequence[StoredMessage]) -> Iterator[list[StoredMessage]]:
-    standing: set[str | None] = set()
-    for stream_id, messages in groupby(stored, lambda message: message.stream_id):
+    for _, messages in groupby(stored, lambda message: message.stream_id):
         turn = list(messages)
         answer = turn[-1]
         is_empty = not answer.text and not answer.tool_calls
-        is_in_vain = answer.state is State.FAILED or answer.replaces in standing
-        standing |= {stream_id, answer.replaces} - {None}
-        if not (is_empty and is_in_vain):
+        if not (answer.state is State.FAILED and is_empty):
             yield turn
 
 

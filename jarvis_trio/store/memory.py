@@ -20,6 +20,7 @@ from jarvis_trio.store.base import (
     StoredSession,
     Write,
 )
+from jarvis_trio.store.pages import as_far_as_a_page
 from jarvis_trio.store.turns import filled, folded, is_place, messages_of, storable, title_of
 
 MOST_SESSIONS: Final = 1000
@@ -102,7 +103,7 @@ class MemoryStore:
             found = [m for m in found if (m.seq < after if newest_first else m.seq > after)]
         if newest_first:
             found.reverse()
-        return found[:limit]
+        return as_far_as_a_page(found[:limit])
 
     def last_messages(
         self, owner: str, session_id: str, *, limit: int, replaced: str | None = None
@@ -161,7 +162,9 @@ def _begin(turn: BeginTurn, known: _Conversation | None) -> _Conversation:
     if any(message.stream_id == turn.stream_id for message in known.messages):
         return replace(known, last_stream=turn.stream_id)
     is_first = not known.messages
-    replaces = turn.replaces and _origin(known.messages, turn.replaces)
+    replaces = turn.replaces
+    if replaces is not None:
+        replaces = _origin(known.messages, replaces)
     new = messages_of(turn, is_first=is_first, last_seq=known.last_seq, replaces=replaces)
     title = title if is_first else known.session.title
     session = replace(known.session, title=title, updated_at=turn.at)
@@ -170,8 +173,8 @@ def _begin(turn: BeginTurn, known: _Conversation | None) -> _Conversation:
 
 def _origin(messages: _Messages, stream_id: str) -> str:
     """Return what a turn stands for: itself, if nothing else."""
-    replaced = (m.replaces for m in messages if m.stream_id == stream_id and m.replaces)
-    return next(replaced, stream_id)
+    its = next((m.replaces for m in messages if m.stream_id == stream_id), None)
+    return stream_id if its is None else its
 
 
 def _first_seq(messages: Iterable[StoredMessage], origin: str) -> float:

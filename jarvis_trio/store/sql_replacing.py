@@ -25,16 +25,8 @@ BEHIND_ALL: Final = 2**63 - 1
 def origin_of(session: Key, stream_id: str) -> ColumnElement[Any]:
     """Return what a turn stands for: itself, if nothing else."""
     turn = messages.alias()
-    replaced = (
-        select(turn.c.replaces)
-        .where(
-            turn.c.session == session,
-            turn.c.stream_id == stream_id,
-            turn.c.replaces.is_not(None),
-        )
-        .limit(1)
-    )
-    return func.coalesce(replaced.scalar_subquery(), literal(stream_id, Word()))
+    its = select(turn.c.replaces).where(turn.c.session == session, turn.c.stream_id == stream_id)
+    return func.coalesce(its.limit(1).scalar_subquery(), literal(stream_id, Word()))
 
 
 def first_seq(
@@ -62,13 +54,12 @@ def replace_turns(turn: ReplaceTurns, connection: Connection) -> None:
             sessions.c.id == turn.session_id,
             sessions.c.last_stream == turn.stream_id,
             messages.c.stream_id == turn.stream_id,
-            messages.c.replaces.is_not(None),
         )
         .limit(1)
     ).one_or_none()
-    if found is None:
+    key, title, origin = found or (None, "", None)
+    if key is None or origin is None:
         return
-    key, title, origin = found
     follows_prompt = title == title_of(_first_prompt(key, connection))
     connection.execute(
         delete(messages).where(

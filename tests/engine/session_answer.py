@@ -59,6 +59,8 @@ class Answer:
     lives_on: bool = False
     is_kept: bool = False
     continues: bool = False
+    replaces: str | None = None
+    """The stream whose turn it is to replace, or that one's own if it is to replace another."""
     asked_with: tuple[Message, ...] = ()
     is_rolled_back: bool = False
     grace_until: float = inf
@@ -74,6 +76,10 @@ class Answer:
     pause_until: float = inf
     overdue_at: float = inf
     was_quarantined: bool = False
+
+    @property
+    def has_words(self) -> bool:
+        return b"[" in self.encoder.made
 
     @property
     def call(self) -> Call:
@@ -111,7 +117,7 @@ class Answer:
             return Phase.QUEUED
         if not self.calls or not self.call.is_accepted:
             return Phase.CONNECT
-        if self.call.taken_end == "end":
+        if self.call.taken_end == "end" and self.stage is not Stage.CLOSES:
             return Phase.FLUSH
         return Phase.DECODE if self.call.has_been_read else Phase.PREFILL
 

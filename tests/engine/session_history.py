@@ -1,7 +1,7 @@
 """What the history should have of all conversations, and a store that can go away."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from jarvis_trio.engine.conversation import next_turn
 from jarvis_trio.errors import StoreUnavailableError
@@ -49,19 +49,33 @@ class HistoryModel:
         answer.asked_with = prompt
         if not answer.is_kept:
             return
-        if answer.continues and not answer.stream.misses_history:
-            stored = self.messages(answer.key)
-            answer.asked_with = next_turn(stored, prompt, self._token_budget)
         turns = self.turns.setdefault(answer.key, [])
+        answer.replaces = origin_of(answer, turns)
+        if answer.continues and not answer.stream.misses_history:
+            before = turns[: _place_of(answer, turns)]
+            answer.asked_with = next_turn(_stored(before), prompt, self._token_budget)
         if not turns:
             self.titles[answer.key] = answer.name
         turns.append(answer)
+
+    def take_place(self, answer: Answer) -> None:
+        """Note that its answer has begun: what it replaces goes, and all behind that."""
+        turns = self.turns.get(answer.key, [])
+        if answer.replaces is None or answer not in turns:
+            return
+        has_title = self.titles[answer.key] == turns[0].name
+        others = [turn for turn in turns if turn is not answer]
+        turns[:] = [*others[: _place_of(answer, others)], answer]
+        if has_title:
+            self.titles[answer.key] = turns[0].name
 
     def end(self, answer: Answer) -> None:
         """Note that it has ended: one that is rolled back never was."""
         turns = self.turns.get(answer.key, [])
         if answer.is_rolled_back and answer in turns:
             turns.remove(answer)
+        elif answer.has_words or answer.cause in {None, Cause.COMPLETED}:
+            self.take_place(answer)
 
     def delete(self, key: Key) -> None:
         self.turns.pop(key, None)
@@ -69,22 +83,42 @@ class HistoryModel:
 
     def told(self, key: Key) -> list[Told]:
         """Say what there should be of a conversation."""
-        told: list[Told] = []
-        for answer in self.turns.get(key, []):
-            told.append((answer.stream.id, "user", answer.name, State.COMPLETE, None))
-            text, state, cause = "", State.INTERRUPTED, None
-            if answer.is_released:
-                text = b"".join(re.findall(rb"\[([^\]]*)\]", answer.encoder.made)).decode()
-                cause = answer.cause or Cause.COMPLETED
-                state = _state(cause)
-            told.append((answer.stream.id, "assistant", text, state, cause))
-        return told
+        return _told(self.turns.get(key, []))
 
-    def messages(self, key: Key) -> list[StoredMessage]:
-        return [
-            StoredMessage(seq, role, text, stream_id, 0.0, state, cause=cause)
-            for seq, (stream_id, role, text, state, cause) in enumerate(self.told(key), 1)
-        ]
+
+def origin_of(answer: Answer, others: Iterable[Answer]) -> str | None:
+    """Return what it is to replace, which is what that one is to replace, if it is."""
+    named = [other for other in others if other.stream.id == answer.replaces]
+    return named[0].replaces or answer.replaces if named else answer.replaces
+
+
+def _place_of(answer: Answer, turns: Sequence[Answer]) -> int:
+    """Return where the turn is that it replaces: at the end, if there is none."""
+    if answer.replaces is not None:
+        for place, turn in enumerate(turns):
+            if answer.replaces in {turn.stream.id, turn.replaces}:
+                return place
+    return len(turns)
+
+
+def _told(turns: Iterable[Answer]) -> list[Told]:
+    told: list[Told] = []
+    for answer in turns:
+        told.append((answer.stream.id, "user", answer.name, State.COMPLETE, None))
+        text, state, cause = "", State.INTERRUPTED, None
+        if answer.is_released:
+            text = b"".join(re.findall(rb"\[([^\]]*)\]", answer.encoder.made)).decode()
+            cause = answer.cause or Cause.COMPLETED
+            state = _state(cause)
+        told.append((answer.stream.id, "assistant", text, state, cause))
+    return told
+
+
+def _stored(turns: Iterable[Answer]) -> list[StoredMessage]:
+    return [
+        StoredMessage(seq, role, text, stream_id, 0.0, state, cause=cause)
+        for seq, (stream_id, role, text, state, cause) in enumerate(_told(turns), 1)
+    ]
 
 
 def _state(cause: Cause) -> State:

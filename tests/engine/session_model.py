@@ -24,7 +24,7 @@ from jarvis_trio.errors import (
 )
 from jarvis_trio.events import Cause
 from tests.engine.session_answer import AT_UPSTREAM, Answer, Fate, Key, Stage
-from tests.engine.session_history import HistoryModel
+from tests.engine.session_history import HistoryModel, origin_of
 from tests.engine.steered_upstream import End
 
 ROUNDING_SECONDS: Final = 1e-6
@@ -104,6 +104,7 @@ class SessionModel:
 
     def prompt(self, answer: Answer, policy: Policy, now: float) -> None:
         """Take a prompt that is not refused."""
+        answer.replaces = origin_of(answer, self.lines.get(answer.key, []))
         if policy in SUPERSEDING:
             for other in list(self.lines.get(answer.key, [])):
                 if other.cause is None:
@@ -150,6 +151,9 @@ class SessionModel:
                 self.cancel(answer, Cause.CLIENT_DISCONNECT, now)
         while any(self._move(answer, now) for answer in self.live) or self._promote(now):
             pass
+        for answer in self.live:
+            if answer.has_words and not answer.is_released:
+                self.history.take_place(answer)
         self.kept = [(until, answer) for until, answer in self.kept if until > soon]
         self.kept += [
             (now + self._limits.resume_grace_seconds, answer)

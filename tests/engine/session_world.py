@@ -61,6 +61,7 @@ class Kind:
     lives_on: bool = False
     is_kept: bool = False
     continues: bool = False
+    replaces: str | None = None
 
 
 @dataclass(eq=False)
@@ -141,7 +142,7 @@ class World:
         """Send a prompt and read its answer; return why not, if it is refused."""
         name = f"p{len(self.model.answers)}"
         prompt = Prompt(
-            ask(name, continues=kind.continues),
+            ask(name, continues=kind.continues, replaces=kind.replaces),
             *key,
             name,
             Recorder,

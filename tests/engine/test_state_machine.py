@@ -89,6 +89,26 @@ class SessionMachine(ReaderRules):
             end = partial(self._end, answer, sizes, has_marker=True, end="end")
             self.world.step(end, touches=key)
 
+    @rule(
+        key=keys | st.none(),
+        which=which,
+        policy=st.sampled_from([Policy.INTERRUPT, *Policy]),
+        kind=kinds,
+        has_answer=st.booleans(),
+    )
+    @precondition(has_any)
+    def replace(
+        self, key: Key | None, which: int, policy: Policy, kind: Kind, has_answer: bool
+    ) -> None:
+        """A turn of the session, one that is gone or was never kept, or another session's."""
+        meant = self._pick(which, *Stage)
+        key = key or meant.key
+        kind = Kind(kind.lives_on, is_kept=True, continues=True, replaces=meant.stream.id)
+        self._prompt(key, policy, inf, kind)
+        answer = next(iter(self.world.model.lines.get(key, [])), None)
+        if has_answer and answer is not None and answer.stage is Stage.ASKS:
+            self.give(self.world.model.at(Stage.ASKS)[::-1].index(answer), [8])
+
     @rule(which=which)
     @precondition(there_is(Stage.ASKS))
     def accept(self, which: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, insert
 
-from jarvis_trio.store.base import Place, RemoveTurn, Write
+from jarvis_trio.store.base import Place, RemoveTurn, ReplaceTurns, Write
 from jarvis_trio.store.sql import SQLStore
 from jarvis_trio.store.sql_tables import sessions
 from tests.store.writes import OWNER, SESSION, begin, end
@@ -75,19 +75,42 @@ def test_a_session_is_looked_up_by_its_id(store: SQLStore, owner: str | None) ->
     assert search.startswith("SEARCH sessions USING INDEX sessions_by_id (id=?")
 
 
-@pytest.mark.parametrize("last", [False, True])
-def test_messages_are_read_along_their_key(store: SQLStore, last: bool) -> None:
-    steps = plans(
-        store,
-        lambda: (
-            store.last_messages(OWNER, SESSION, limit=9)
-            if last
-            else store.messages(OWNER, SESSION, limit=9, after=3)
-        ),
-    )
-    key = "(session=?)" if last else "(session=? AND seq>?)"
+READS: list[tuple[Callable[[SQLStore], object], str]] = [
+    (lambda store: store.messages(OWNER, SESSION, limit=9), "(session=?)"),
+    (lambda store: store.messages(OWNER, SESSION, limit=9, after=3), "(session=? AND seq>?)"),
+    (lambda store: store.messages(OWNER, SESSION, limit=9, newest_first=True), "(session=?)"),
+    (
+        lambda store: store.messages(OWNER, SESSION, limit=9, after=3, newest_first=True),
+        "(session=? AND seq<?)",
+    ),
+    (lambda store: store.last_messages(OWNER, SESSION, limit=9), "(session=?)"),
+    (
+        lambda store: store.last_messages(OWNER, SESSION, limit=9, replaced="A"),
+        "(session=? AND seq<?)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("read", "key"), READS, ids=range(len(READS)))
+def test_messages_are_read_along_their_key(
+    store: SQLStore, read: Callable[[SQLStore], object], key: str
+) -> None:
+    steps = plans(store, lambda: read(store))
     assert steps[0] == f"SEARCH messages USING INDEX sqlite_autoindex_messages_1 {key}"
-    assert not [step for step in steps if "SCAN sessions" in step or "B-TREE" in step]
+    assert not [step for step in steps if re.search("SCAN (sessions|messages)|B-TREE", step)]
+
+
+def test_the_turn_that_is_replaced_is_found_by_its_name(store: SQLStore) -> None:
+    store.apply([begin("B", replaces="A")])
+    for call in (
+        lambda: store.last_messages(OWNER, SESSION, limit=9, replaced="A"),
+        lambda: store.apply([ReplaceTurns(OWNER, SESSION, "B")]),
+    ):
+        steps = plans(store, call)
+        for index, column in (("stream", "stream_id"), ("replaced", "replaces")):
+            search = f"SEARCH messages_1 USING INDEX messages_by_{index} (session=? AND {column}=?)"
+            assert search in steps
+        assert not [step for step in steps if re.match("SCAN (sessions|messages)", step)]
 
 
 def test_no_write_looks_at_a_whole_table(store: SQLStore) -> None:

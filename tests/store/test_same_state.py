@@ -13,6 +13,7 @@ from jarvis_trio.store.base import (
     EndTurn,
     Place,
     RemoveTurn,
+    ReplaceTurns,
     SetTitle,
     State,
     Store,
@@ -50,7 +51,18 @@ answers = st.builds(
 )
 prompts = st.lists(messages, max_size=3).map(tuple)
 writes: st.SearchStrategy[Write] = st.one_of(
-    st.builds(BeginTurn, owners, ids, streams, prompts, st.integers(0, 3), texts, times),
+    st.builds(
+        BeginTurn,
+        owners,
+        ids,
+        streams,
+        prompts,
+        st.integers(0, 3),
+        texts,
+        times,
+        st.none() | streams | texts,
+    ),
+    st.builds(ReplaceTurns, owners, ids, streams),
     st.builds(EndTurn, owners, ids, streams, answers, states, causes, times),
     st.builds(RemoveTurn, owners, ids, streams),
     st.builds(SetTitle, owners, ids, texts, times),
@@ -67,8 +79,18 @@ def shown(store: Store) -> list[object]:
         *(store.sessions(None, limit=9, search=search) for search in SEARCHES),
         *(store.session(owner, name) for owner in whose for name in SESSIONS),
         *(store.messages(owner, name) for owner in OWNERS for name in SESSIONS),
-        *(store.messages(o, n, after=2, limit=2) for o in OWNERS for n in SESSIONS),
-        *(store.last_messages(o, n, limit=3) for o in OWNERS for n in SESSIONS),
+        *(
+            store.messages(o, n, after=3, limit=2, newest_first=newest_first)
+            for o in OWNERS
+            for n in SESSIONS
+            for newest_first in (False, True)
+        ),
+        *(
+            store.last_messages(o, n, limit=3, replaced=replaced)
+            for o in OWNERS
+            for n in SESSIONS
+            for replaced in (None, *"ABC")
+        ),
     ]
 
 

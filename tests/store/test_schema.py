@@ -13,12 +13,13 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, text
 
 from jarvis_trio.errors import StoreUnavailableError
+from jarvis_trio.store.base import ReplaceTurns
 from jarvis_trio.store.schema import HEAD
 from jarvis_trio.store.sql import SQLStore
 from jarvis_trio.store.sql_database import connect_to
 from jarvis_trio.store.sql_tables import metadata
 from tests.store.postgres import PostgreSQL
-from tests.store.writes import begin, told
+from tests.store.writes import OWNER, SESSION, begin, told
 
 ROOT = Path(__file__).parents[2]
 COLLATIONS_AND_INDEXES = {
@@ -66,6 +67,23 @@ def test_the_head_is_the_newest_migration_and_they_are_numbered_in_their_order()
     revisions = [step.revision for step in ScriptDirectory.from_config(config).walk_revisions()]
     assert revisions[0] == HEAD
     assert revisions == sorted(revisions, reverse=True)
+
+
+def test_a_database_of_the_first_version_is_brought_up_to_date_with_what_is_in_it(
+    sql_store: SQLStore,
+) -> None:
+    sql_store.apply([begin("A", "hello")])
+    engine = sql_store._database.engine
+    now = described(engine)
+    with engine.begin() as connection:
+        connection.execute(text("DROP INDEX messages_by_replaced"))
+        connection.execute(text("ALTER TABLE messages DROP COLUMN replaces"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    sql_store.open()
+    assert described(engine) == now
+    assert told(sql_store) == ["1 user hello", "2 assistant "]
+    sql_store.apply([begin("B", "again", replaces="A"), ReplaceTurns(OWNER, SESSION, "B")])
+    assert told(sql_store) == ["3 user again", "4 assistant "]
 
 
 def test_a_database_that_is_up_to_date_is_opened_without_alembic(url: str) -> None:

@@ -1,17 +1,13 @@
 import { lazy, Suspense, useEffect, useSyncExternalStore } from "react";
 import { ChatView } from "./components/ChatView";
 import { SignIn } from "./components/SignIn";
+import { useChat, useChatActions } from "./contexts/ChatContext";
 import { readRoute } from "./lib/route";
-import type { ChatActions, ChatSnapshot } from "./lib/types";
+import type { ChatSnapshot } from "./lib/types";
 
 const OpsView = lazy(() => import("./ops/OpsView"));
 
 const NAME = "jarvis_trio";
-
-export interface ChatSource extends ChatActions {
-  readonly subscribe: (listener: () => void) => () => void;
-  readonly getSnapshot: () => ChatSnapshot;
-}
 
 function subscribeToHash(listener: () => void): () => void {
   addEventListener("hashchange", listener);
@@ -25,8 +21,9 @@ function titleOf(chat: ChatSnapshot, view: string): string {
 }
 
 /** The store opens what the address names; here it says which of the views is shown. */
-export function App({ store }: { store: ChatSource }) {
-  const chat = useSyncExternalStore(store.subscribe, store.getSnapshot);
+export function App() {
+  const chat = useChat();
+  const actions = useChatActions();
   const route = readRoute(useSyncExternalStore(subscribeToHash, () => location.hash));
   const title = titleOf(chat, route.view);
 
@@ -35,7 +32,7 @@ export function App({ store }: { store: ChatSource }) {
   }, [title]);
 
   if (chat.signIn.state === "needed") {
-    return <SignIn sentence={chat.signIn.sentence} actions={store} />;
+    return <SignIn sentence={chat.signIn.sentence} actions={actions} />;
   }
   if (route.view === "ops") {
     return (
@@ -45,5 +42,5 @@ export function App({ store }: { store: ChatSource }) {
     );
   }
   const place = route.view === "new" ? "new" : chat.conversation.id;
-  return <ChatView chat={chat} actions={store} place={place} />;
+  return <ChatView chat={chat} actions={actions} place={place} />;
 }

@@ -13,7 +13,7 @@ if (root !== null) {
   createRoot(root).render(
     <StrictMode>
       <ChatProvider store={store}>
-        <App store={store} />
+        <App />
       </ChatProvider>
     </StrictMode>,
   );

@@ -8,6 +8,7 @@ import { JumpButton } from "./JumpButton";
 import { Sidebar } from "./Sidebar";
 import { StatusNode } from "./StatusNode";
 import { Transcript } from "./Transcript";
+import { TroubleBox } from "./TroubleBox";
 
 interface Props {
   readonly chat: ChatSnapshot;
@@ -38,6 +39,11 @@ export function ChatView({ chat, actions, place }: Props) {
     return () => document.removeEventListener("keydown", onKeyDown);
   }, [isNavShown, isLive, actions]);
 
+  const readAgain = () => {
+    if (conversation.messages.length === 0) actions.open(conversation.id);
+    else actions.loadOlder();
+  };
+
   const onNew = () => {
     showNav(false);
     actions.openNew();
@@ -65,6 +71,9 @@ export function ChatView({ chat, actions, place }: Props) {
         <Transcript conversation={conversation} actions={actions} scroller={scroller} />
         <div className="dock">
           <JumpButton scroller={scroller} />
+          {conversation.trouble !== null && (
+            <TroubleBox trouble={conversation.trouble} onRetry={readAgain} />
+          )}
           <Composer
             chat={chat}
             actions={actions}

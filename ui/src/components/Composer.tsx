@@ -82,7 +82,7 @@ export function Composer({ chat, actions, place, onSent }: Props) {
           {isLive && (
             <button
               type="button"
-              className="round"
+              className="round stop"
               aria-label="Stop"
               title="Stop (Esc)"
               onClick={() => actions.stop()}

@@ -15,6 +15,13 @@ interface Props {
 export function Sidebar({ chat, actions, isShown, onNew }: Props) {
   const [doomed, setDoomed] = useState<SessionItem | null>(null);
   const { sessions, sessionsTrouble, search, conversation, signIn } = chat;
+  const [wanted, setWanted] = useState(search);
+
+  // What is written shows at once, what is found when it has come.
+  const find = (text: string) => {
+    setWanted(text);
+    actions.find(text);
+  };
 
   const remove = (session: SessionItem) => {
     setDoomed(null);
@@ -37,8 +44,8 @@ export function Sidebar({ chat, actions, isShown, onNew }: Props) {
           type="search"
           aria-label="Search conversations"
           placeholder="Search"
-          value={search}
-          onChange={(event) => actions.find(event.target.value)}
+          value={wanted}
+          onChange={(event) => find(event.target.value)}
         />
       </div>
       <div className="sessions">
@@ -68,7 +75,7 @@ export function Sidebar({ chat, actions, isShown, onNew }: Props) {
           <Icon name="chart" />
           Operations
         </a>
-        {signIn.state === "in" && (
+        {signIn.state === "in" && signIn.canSignOut && (
           <button type="button" className="button quiet" onClick={() => actions.signOut()}>
             <Icon name="exit" />
             Sign out

@@ -4,7 +4,6 @@ import type { ChatActions, Conversation } from "../lib/types";
 import { Answer } from "./Answer";
 import { EmptyState } from "./EmptyState";
 import { Prompt } from "./Prompt";
-import { TroubleBox } from "./TroubleBox";
 
 /** Older messages are asked for when so little is left above. */
 const LOAD_OLDER_PX = 200;
@@ -67,7 +66,6 @@ export function Transcript({ conversation, actions, scroller }: Props) {
           </button>
         )}
         {isLoading && messages.length === 0 && <p className="faint">Reading the conversation…</p>}
-        {trouble !== null && <TroubleBox trouble={trouble} onRetry={() => actions.open(id)} />}
         {messages.length === 0 && !isLoading && trouble === null && (
           <EmptyState onAsk={(text) => actions.send(text)} />
         )}

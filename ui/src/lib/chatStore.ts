@@ -2,15 +2,13 @@
 // or busy, the list of all, the key and the choices; what they do is theirs.
 
 import { Api } from "./api";
-import { type ConversationHost, ConversationStore } from "./conversation";
+import type { ConversationHost } from "./conversation";
 import type { Environment, Undo } from "./environment";
+import { OpenConversations } from "./openConversations";
 import { hashOf, NEW_CHAT, readRoute } from "./route";
 import { type ListHost, SessionList } from "./sessionList";
 import type { ChatActions, ChatSnapshot, Dropped, Policy, SignIn } from "./types";
 import type { SessionCard } from "./wire";
-
-/** Of the six connections that HTTP/1.1 gives a page, what streams may have. */
-const MAX_STREAMS = 4;
 
 /** Where the server has no keys configured, it takes this one from its own machine. */
 const DEFAULT_KEY = "devkey";
@@ -21,13 +19,13 @@ export class ChatStore implements ChatActions, ConversationHost, ListHost {
   readonly api: Api;
   readonly #list: SessionList;
   readonly #listeners = new Set<() => void>();
-  readonly #conversations = new Map<string, ConversationStore>();
-  #open: ConversationStore;
+  readonly #open: OpenConversations;
   #signIn: SignIn = { state: "unknown" };
   #models: readonly string[] = [];
   #model: string | null = null;
   #policy: Policy = "interrupt";
   #announcement = "";
+  #isReadingModels = false;
   #dropped: Dropped = { notLive: 0, otherStream: 0, seen: 0 };
   #snapshot: ChatSnapshot | null = null;
   #frame: Undo | null = null;
@@ -37,7 +35,7 @@ export class ChatStore implements ChatActions, ConversationHost, ListHost {
     this.environment = environment;
     this.api = new Api(environment, () => this.#askForKey());
     this.#list = new SessionList(this);
-    this.#open = this.#conversation(this.#newSessionId());
+    this.#open = new OpenConversations(this);
   }
 
   // What components read
@@ -81,22 +79,22 @@ export class ChatStore implements ChatActions, ConversationHost, ListHost {
 
   send(text: string): boolean {
     if (text.trim() === "" || this.#signIn.state === "needed") return false;
-    const conversation = this.#open;
+    const conversation = this.#open.shown;
     if (!conversation.ask(text, this.#model, this.#policy)) return false;
     this.environment.setHash(hashOf(conversation.id), true);
     return true;
   }
 
   stop(): void {
-    void this.#open.stop();
+    void this.#open.shown.stop();
   }
 
   retry(answerKey: string): void {
-    void this.#open.askAgain(answerKey, null, this.#model);
+    void this.#open.shown.askAgain(answerKey, null, this.#model);
   }
 
   edit(promptKey: string, text: string): void {
-    if (text.trim() !== "") void this.#open.askAgain(promptKey, text, this.#model);
+    if (text.trim() !== "") void this.#open.shown.askAgain(promptKey, text, this.#model);
   }
 
   open(sessionId: string): void {
@@ -110,7 +108,7 @@ export class ChatStore implements ChatActions, ConversationHost, ListHost {
   }
 
   loadOlder(): void {
-    void this.#open.readOlder();
+    void this.#open.shown.readOlder();
   }
 
   loadMoreSessions(): void {
@@ -119,16 +117,21 @@ export class ChatStore implements ChatActions, ConversationHost, ListHost {
 
   find(search: string): void {
     this.#list.find(search);
+    this.settled();
   }
 
   rename(sessionId: string, title: string): void {
     if (title.trim() === "") return;
-    this.#conversations.get(sessionId)?.retitle(title.trim());
+    this.#open.find(sessionId)?.retitle(title.trim());
     void this.#list.rename(sessionId, title.trim());
+    this.settled();
   }
 
   remove(sessionId: string): void {
-    void this.#remove(sessionId);
+    const conversation = this.#open.find(sessionId);
+    void this.#list.remove(sessionId, async () => conversation?.leaveAll());
+    if (sessionId === this.#open.shown.id) this.openNew();
+    this.settled();
   }
 
   chooseModel(model: string | null): void {
@@ -156,9 +159,7 @@ export class ChatStore implements ChatActions, ConversationHost, ListHost {
   // ConversationHost and ListHost
 
   hasRoom(): boolean {
-    let reading = 0;
-    for (const conversation of this.#conversations.values()) reading += conversation.reading;
-    return reading < MAX_STREAMS;
+    return this.#open.hasRoom;
   }
 
   changed(): void {
@@ -174,10 +175,7 @@ export class ChatStore implements ChatActions, ConversationHost, ListHost {
   }
 
   announce(sessionId: string, words: string): void {
-    if (sessionId === this.#open.id) this.#announcement = words;
-  }
-
-  listChanged(): void {
+    if (sessionId === this.#open.shown.id) this.#announcement = words;
     this.#list.soon();
   }
 
@@ -187,13 +185,15 @@ export class ChatStore implements ChatActions, ConversationHost, ListHost {
 
   heard(sessions: readonly SessionCard[]): void {
     if (this.#signIn.state === "unknown") {
-      this.#signIn = { state: "in" };
-      if (this.api.key !== DEFAULT_KEY) this.environment.writeKey(this.api.key);
+      const isGiven = this.api.key !== DEFAULT_KEY;
+      this.#signIn = { state: "in", canSignOut: isGiven };
+      if (isGiven) this.environment.writeKey(this.api.key);
     }
     if (this.#models.length === 0) void this.#readModels();
-    const open = sessions.find((session) => session.id === this.#open.id);
-    if (open !== undefined) this.#open.saw(open);
-    else if (this.#open.isKept) void this.#open.look();
+    const { shown } = this.#open;
+    const card = sessions.find((session) => session.id === shown.id);
+    if (card !== undefined) shown.saw(card);
+    else if (shown.isKnown) void shown.look();
   }
 
   #enter(key: string): void {
@@ -206,9 +206,7 @@ export class ChatStore implements ChatActions, ConversationHost, ListHost {
 
   #leave(): void {
     this.#list.clear();
-    for (const conversation of this.#conversations.values()) conversation.close();
-    this.#conversations.clear();
-    this.#open = this.#conversation(this.#newSessionId());
+    this.#open.closeAll();
     this.#models = [];
     this.#model = null;
     this.#announcement = "";
@@ -224,8 +222,11 @@ export class ChatStore implements ChatActions, ConversationHost, ListHost {
   }
 
   async #readModels(): Promise<void> {
+    if (this.#isReadingModels) return;
+    this.#isReadingModels = true;
     const key = this.api.key;
     const models = await this.api.models().catch(() => []);
+    this.#isReadingModels = false;
     if (key === this.api.key && models.length > 0) this.#models = models;
     this.changed();
   }
@@ -239,43 +240,15 @@ export class ChatStore implements ChatActions, ConversationHost, ListHost {
 
   #show(sessionId: string): void {
     if (this.#signIn.state === "needed") return;
-    if (sessionId !== this.#open.id || this.#open.isEmpty) {
-      const known = this.#conversations.get(sessionId);
-      this.#turnTo(known ?? this.#conversation(sessionId));
-      void this.#open.load();
-    }
+    if (sessionId !== this.#open.shown.id) this.#announcement = "";
+    this.#open.show(sessionId);
     this.settled();
   }
 
   #showNew(): void {
-    if (!this.#open.isEmpty) this.#turnTo(this.#conversation(this.#newSessionId()));
-    this.settled();
-  }
-
-  /** What is busy is kept while another one is open. */
-  #turnTo(conversation: ConversationStore): void {
-    this.#open = conversation;
     this.#announcement = "";
-    for (const [id, other] of this.#conversations) {
-      if (other !== conversation && !other.isBusy) this.#conversations.delete(id);
-    }
-  }
-
-  #conversation(id: string): ConversationStore {
-    const conversation = new ConversationStore(id, this);
-    this.#conversations.set(id, conversation);
-    return conversation;
-  }
-
-  #newSessionId(): string {
-    return `c-${this.environment.newId()}`;
-  }
-
-  async #remove(sessionId: string): Promise<void> {
-    const conversation = this.#conversations.get(sessionId);
-    if (conversation === this.#open) this.openNew();
-    await this.#list.remove(sessionId, async () => conversation?.leaveAll());
-    this.#conversations.delete(sessionId);
+    this.#open.showNew();
+    this.settled();
   }
 
   #wake(): void {
@@ -291,7 +264,7 @@ export class ChatStore implements ChatActions, ConversationHost, ListHost {
       sessionsTrouble: list.trouble,
       hasMoreSessions: list.hasMore,
       search: list.search,
-      conversation: this.#open.snapshot(),
+      conversation: this.#open.shown.snapshot(),
       models: this.#models,
       model: this.#model,
       policy: this.#policy,

@@ -98,12 +98,13 @@ const SENTENCES: Readonly<Record<string, (error: ApiError) => string>> = {
   body_too_large: () => "This message is too long for the server.",
   request_timeout: () => "The message took too long on its way to the server.",
   model_not_found: () => "The server has no such model. Choose another one.",
-  upstream_error: (error) => `The model server failed (${error.message}).`,
+  upstream_error: (error) => `The model server failed: ${error.message}`,
   upstream_busy: (error) => `The model server is not ready. ${later(error)}`,
   upstream_rate_limited: (error) => `The model server wants fewer requests. ${later(error)}`,
   upstream_eof: () => "The model server broke off in the middle of the answer.",
   upstream_timeout: () => "The model server did not answer in time.",
-  upstream_rejected: (error) => `The model server refused the prompt (${error.message}).`,
+  upstream_rejected: (error) => `The model server refused the prompt: ${error.message}`,
+  not_current: () => "Another answer is being given.",
   internal_error: () => "The server made a mistake; its log says which.",
 };
 

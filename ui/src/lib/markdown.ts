@@ -63,6 +63,8 @@ const ALLOWED: Config & { RETURN_TRUSTED_TYPE: true } = {
     "aria-label",
   ],
   ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
+  // DOMPurify holds every value for an address, but those that it knows and these.
+  ADD_URI_SAFE_ATTR: ["aria-label", "rel", "target", "start", "align", "tabindex"],
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,
   RETURN_TRUSTED_TYPE: true,
@@ -205,18 +207,21 @@ export class MarkdownText {
       made.push(isGrowing && known?.raw === token.raw ? known : make(token, known));
     }
     this.#made = made;
-    this.#settle(tokens, lexer.tokens.links);
+    this.#settle(tokens);
   }
 
   /** All but the last two blocks will not change any more. */
-  #settle(tokens: readonly Token[], links: Links): void {
+  #settle(tokens: readonly Token[]): void {
     const places = tokens.flatMap((token, at) => (token.type === "space" ? [] : [at]));
     const end = places[places.length - 2] ?? 0;
     for (const token of tokens.slice(0, end)) {
       this.#settledLength += token.raw.length;
       if (isShown(token)) this.#settledBlocks += 1;
+      if (token.type === "def") {
+        const { tag, href, title } = token as Tokens.Def;
+        this.#links = { [tag]: { href, title }, ...this.#links };
+      }
     }
-    this.#links = { ...links };
   }
 
   #showPlain(text: string): void {

@@ -20,6 +20,12 @@ const NOTES: Readonly<Partial<Record<Cause, string>>> = {
   shutdown: "the server was shut down",
 };
 
+const FINISHES: Readonly<Record<string, string>> = {
+  length: "cut off at the length limit",
+  content_filter: "cut off by the model server's filter",
+  tool_calls: "asked for a tool, and this page has none",
+};
+
 const TROUBLES: Readonly<Partial<Record<Cause, string>>> = {
   upstream_error: "The model server failed.",
   upstream_eof: "The model server broke off in the middle of the answer.",
@@ -35,13 +41,16 @@ export const OUT_OF_REACH_NOTE =
 export const NEVER_BEGAN_NOTE = "stopped before it began";
 export const SUPERSEDED: Outcome = interrupted("superseded");
 
-export function completed(finishReason: string | null): Outcome {
-  const note =
-    finishReason === "length"
-      ? "cut off at the length limit"
-      : finishReason === "content_filter"
-        ? "cut off by the model server's filter"
-        : null;
+/** It was cut, and cannot be read on: until the history says more. */
+export const LOST: Outcome = {
+  ...interrupted(null),
+  note: null,
+  trouble: { sentence: "The connection broke, and the answer cannot be read on.", canRetry: true },
+};
+
+export function completed(finishReason: string | null, missesHistory = false): Outcome {
+  const said = missesHistory ? "answered without the conversation, which could not be read" : null;
+  const note = FINISHES[finishReason ?? ""] ?? said;
   return { state: "complete", cause: "completed", note, trouble: null };
 }
 
@@ -54,10 +63,15 @@ export function failed(error: ApiError): Outcome {
   return { state: "failed", cause: error.answerCause, note: null, trouble: error.trouble };
 }
 
-/** What an error that ended an answer, or refused it, makes of it. */
+/** What an error in the answer makes of it. */
 export function outcomeOf(error: ApiError): Outcome {
   const cause = error.answerCause;
   return cause !== null && cause in NOTES ? interrupted(cause) : failed(error);
+}
+
+/** What becomes of a prompt that was refused: only people end one on purpose. */
+export function outcomeRefused(error: ApiError): Outcome {
+  return error.answerCause === "shutdown" ? failed(error) : outcomeOf(error);
 }
 
 /** What the history says of an answer. */

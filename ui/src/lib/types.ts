@@ -87,7 +87,8 @@ export interface Conversation {
 
 export type SignIn =
   | { readonly state: "unknown" }
-  | { readonly state: "in" }
+  /** `canSignOut`: a key was given, and can be taken back. */
+  | { readonly state: "in"; readonly canSignOut: boolean }
   | { readonly state: "needed"; readonly sentence: string | null };
 
 /** Everything that the chat shows. Immutable: what has not changed is the same object. */

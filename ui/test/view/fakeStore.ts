@@ -1,7 +1,12 @@
 // A store without a server, for looking at the view: what it shows is written here.
 
-import type { ChatSource } from "../../src/App";
-import type { AnswerMessage, ChatSnapshot, Message, PromptMessage } from "../../src/lib/types";
+import type {
+  AnswerMessage,
+  ChatActions,
+  ChatSnapshot,
+  Message,
+  PromptMessage,
+} from "../../src/lib/types";
 
 export function prompt(key: string, text: string): PromptMessage {
   return { key, role: "user", text, streamId: `str_${key}` };
@@ -27,7 +32,7 @@ export function answer(
 }
 
 export const emptyChat: ChatSnapshot = {
-  signIn: { state: "in" },
+  signIn: { state: "in", canSignOut: true },
   sessions: [],
   sessionsTrouble: null,
   hasMoreSessions: false,
@@ -47,7 +52,7 @@ export const emptyChat: ChatSnapshot = {
   announcement: "",
 };
 
-export class FakeStore implements ChatSource {
+export class FakeStore implements ChatActions {
   #snapshot: ChatSnapshot;
   readonly #listeners = new Set<() => void>();
   readonly calls: unknown[][] = [];

@@ -2,6 +2,8 @@
 
 import { createRoot } from "react-dom/client";
 import { App } from "../../src/App";
+import { ChatProvider } from "../../src/contexts/ChatContext";
+import type { ChatStore } from "../../src/lib/chatStore";
 import "../../src/styles/all";
 import { FakeStore } from "./fakeStore";
 import { scenes } from "./scenes";
@@ -12,5 +14,9 @@ Object.assign(window, { store });
 
 const root = document.getElementById("root");
 if (root !== null) {
-  createRoot(root).render(<App store={store} />);
+  createRoot(root).render(
+    <ChatProvider store={store as unknown as ChatStore}>
+      <App />
+    </ChatProvider>,
+  );
 }

@@ -1,0 +1,283 @@
+// The turns of one conversation, and the answers among them that are being read: asked for, followed,
+// taken over, stopped. The server's history is the truth; what is here is what was seen of it.
+
+import type { Api, Prompt } from "./api";
+import type { Environment } from "./environment";
+import * as notes from "./notes";
+import { type Ending, Run, type RunHost } from "./run";
+import { tellStop } from "./stopping";
+import * as turns from "./turns";
+import type { AnswerMessage, Dropped, Policy, Trouble } from "./types";
+import type { MessageCard } from "./wire";
+
+/** With the policy `enqueue`: the server's line is longer, but each that waits holds a connection. */
+const MAX_WAITING = 3;
+
+const QUEUE_FULL: Trouble = {
+  sentence: `${MAX_WAITING} prompts wait already: send this one when one of them is answered.`,
+  canRetry: false,
+};
+const NO_ROOM: Trouble = {
+  sentence: "This page reads as many answers as it can: stop one, or wait for its end.",
+  canRetry: false,
+};
+
+/** The conversation. */
+export interface AnswersHost {
+  readonly environment: Environment;
+  readonly api: Api;
+  /** One more stream may be opened: HTTP/1.1 gives a page six connections in all. */
+  hasRoom(): boolean;
+  /** Show it with the next frame. */
+  changed(): void;
+  /** Show it now: a hidden tab has no frames. */
+  settled(): void;
+  /** A prompt has got there: what waited for that may be read. */
+  named(): void;
+  /** An answer began or ended: say so. */
+  announce(words: string): void;
+  /** Only the history tells what has happened. */
+  refresh(): Promise<void>;
+  refused(why: keyof Dropped): void;
+}
+
+export class Answers implements RunHost {
+  readonly environment: Environment;
+  readonly api: Api;
+  /** Grows with all that happens here. */
+  version = 0;
+  /** Why the last prompt was not taken. */
+  trouble: Trouble | null = null;
+  readonly #sessionId: string;
+  readonly #host: AnswersHost;
+  readonly #runs = new Map<string, Run>();
+  readonly #touched = new Set<Run>();
+  /** By a turn's key: the stream whose place it takes. */
+  readonly #replaced = new Map<string, string>();
+  /** Streams that cannot be read any more, or not from their beginning. */
+  readonly #unreadable = new Set<string>();
+  /** Turns whose prompt the history was asked for. */
+  readonly #prompted = new Set<string>();
+  #turns: readonly turns.Turn[] = [];
+
+  constructor(sessionId: string, host: AnswersHost) {
+    this.environment = host.environment;
+    this.api = host.api;
+    this.#sessionId = sessionId;
+    this.#host = host;
+  }
+
+  /** The turns as they are now. */
+  get turns(): readonly turns.Turn[] {
+    for (const run of this.#touched) this.#write(run);
+    this.#touched.clear();
+    return this.#turns;
+  }
+
+  /** How many are being read; each holds a connection. */
+  get reading(): number {
+    return [...this.#runs.values()].filter((run) => run.isReading).length;
+  }
+
+  get isBusy(): boolean {
+    return this.#runs.size > 0;
+  }
+
+  /** A prompt is on its way, and has no name yet. */
+  get isAsking(): boolean {
+    return [...this.#runs.values()].some((run) => run.isReading && run.streamId === null);
+  }
+
+  /** Nobody here reads this stream, or has tried to in vain. */
+  isNew(streamId: string): boolean {
+    const isRead = [...this.#runs.values()].some((run) => run.streamId === streamId);
+    return !isRead && !this.#unreadable.has(streamId);
+  }
+
+  /** Ask; false, with the trouble, where no more can be asked now. */
+  ask(text: string, model: string | null, policy: Policy): boolean {
+    const prompt = { sessionId: this.#sessionId, text, model, policy, replaces: null };
+    return this.#ask(prompt, this.#turns.length);
+  }
+
+  /** Ask in the place of a turn, its prompt again or another one: it and all after it go. */
+  async askAgain(key: string, text: string | null, model: string | null): Promise<void> {
+    const find = () => this.#turns.find((turn) => turns.has(turn, key));
+    await this.#runs.get(find()?.key ?? "")?.whenNamed();
+    if (find()?.streamId === null) await this.#host.refresh(); // it may have begun all the same
+    const turn = find();
+    if (turn === undefined) return;
+    const replaces = turn.streamId ?? this.#replaced.get(turn.key) ?? null;
+    const sessionId = this.#sessionId;
+    const words = text ?? turns.promptOf(turn)?.text ?? "";
+    const place = this.#turns.findIndex((one) => one === turn || one.streamId === replaces);
+    if (words === "") return;
+    this.#ask({ sessionId, text: words, model, policy: "interrupt", replaces }, place);
+  }
+
+  /** Stop the answer that is being given, and show what was seen of that. */
+  async stop(): Promise<void> {
+    const turn = this.#turns.find(turns.isStoppable);
+    if (turn === undefined) return;
+    const run = this.#runs.get(turn.key);
+    const isOvertaken = () => this.#runs.get(turn.key) !== run;
+    this.#set(turn.key, { state: "stopping" });
+    this.#host.settled();
+    await run?.leave(); // guard 6: the abort comes first, and gives the connection back
+    if (isOvertaken()) return;
+    const streamId = run?.streamId ?? turn.streamId;
+    const outcome =
+      streamId === null
+        ? notes.outcomeUnnamed(run?.refusal ?? null)
+        : await tellStop(this.api, this.environment, this.#sessionId, streamId);
+    if (isOvertaken()) return;
+    this.#runs.delete(turn.key);
+    this.#finish(turn.key, outcome ?? notes.interrupted("stopped"));
+    // It had ended, and the history has all of it; or it may be there, and then has a name.
+    if (outcome === null || streamId === null) void this.#host.refresh();
+  }
+
+  /** Leave whatever is live, so that the server can be told of it by name. */
+  async leaveAll(): Promise<void> {
+    await Promise.all([...this.#runs.values()].map((run) => run.leave()));
+    this.close();
+  }
+
+  /** Read nothing any more, and tell nobody: the answers go on. */
+  close(): void {
+    for (const run of this.#runs.values()) run.abort();
+    this.#runs.clear();
+  }
+
+  /** Lay the history's newest page, oldest first, over the turns; follow what is live (`streams`). */
+  lay(streams: readonly string[], messages: readonly MessageCard[], hasOlder: boolean): void {
+    // What a prompt is about to take the place of is there until it begins.
+    const going = [...this.#replaced].filter(([key]) => this.#runs.has(key)).map(([, id]) => id);
+    const end = messages.findIndex((message) => going.includes(message.streamId));
+    const stored = end < 0 ? messages : messages.slice(0, end);
+    this.#turns = turns.layOver(this.turns, stored, hasOlder, new Set(this.#runs.keys()));
+    for (const streamId of streams) {
+      if (this.#turns.some((turn) => turn.streamId === streamId)) continue;
+      const turn = turns.newTurn(streamId, null, streamId, streamId !== streams[0]);
+      this.#turns = [...this.#turns, turn];
+    }
+    for (const turn of this.#turns) this.#follow(turn);
+  }
+
+  prepend(messages: readonly MessageCard[]): void {
+    this.#turns = turns.putBefore(this.#turns, messages);
+  }
+
+  // RunHost
+
+  isActive(run: Run): boolean {
+    return this.#runs.get(run.key) === run;
+  }
+
+  named(run: Run): void {
+    this.version++;
+    this.#turns = turns.change(this.#turns, run.key, (turn) => turns.named(turn, run.streamId));
+    this.#host.named();
+    this.#host.changed();
+  }
+
+  progressed(run: Run): void {
+    this.#touched.add(run);
+    const turn = this.#turns.find((one) => one.key === run.key);
+    if (run.hasBegun && turn?.isKept === false) {
+      this.#replaced.delete(run.key);
+      this.#turns = turns.change(this.#turns, run.key, (one) => ({ ...one, isKept: true }));
+      this.#host.announce("Answering.");
+    }
+    // Of an answer that another tab asked for, the history has the prompt by its first token.
+    if (run.text !== "" && turn?.messages.length === 1 && !this.#prompted.has(run.key)) {
+      this.#prompted.add(run.key);
+      void this.#host.refresh();
+    }
+    this.#host.changed();
+  }
+
+  ended(run: Run, ending: Ending): void {
+    this.#write(run);
+    this.#runs.delete(run.key);
+    if (ending.kind === "complete") {
+      this.#finish(run.key, notes.completed(ending.finishReason, run.missesHistory));
+      return;
+    }
+    const { kind, error } = ending;
+    if (kind === "lost" && error.status > 0) this.#unreadable.add(run.streamId ?? "");
+    if (kind === "lost") this.#finish(run.key, notes.LOST);
+    else this.#finish(run.key, (kind === "error" ? notes.outcomeOf : notes.outcomeRefused)(error));
+    // Whoever took over may be another tab; whom a refused prompt took over from still lives; and
+    // what became of an answer that cannot be read on, the history knows.
+    void this.#host.refresh();
+  }
+
+  refused(why: keyof Dropped): void {
+    this.#host.refused(why);
+  }
+
+  #ask(prompt: Prompt, place: number): boolean {
+    const { policy, replaces } = prompt;
+    const live = this.#turns.filter(turns.isLive);
+    const takesOver = policy === "interrupt" || policy === "rollback";
+    const hasRoom = (takesOver && this.reading > 0) || this.#host.hasRoom();
+    const isFull = policy === "enqueue" && live.length > MAX_WAITING;
+    this.trouble = isFull ? QUEUE_FULL : hasRoom ? null : NO_ROOM;
+    if (this.trouble === null) {
+      if (takesOver) for (const turn of live) this.#takeOver(turn); // guard 5: before the new fetch
+      const goes = policy === "rollback" ? live.map((turn) => turn.key) : [];
+      const stay = this.#turns.slice(0, place).filter((turn) => !goes.includes(turn.key));
+      const key = this.environment.newId();
+      this.#turns = [...stay, turns.newTurn(key, prompt.text, null, false)];
+      if (replaces !== null) this.#replaced.set(key, replaces);
+      void this.#begin(key).ask(prompt, !takesOver && live.length > 0);
+    }
+    this.#host.settled();
+    return this.trouble === null;
+  }
+
+  /** Another prompt takes over: the server hears of it by that one, and needs no Stop. */
+  #takeOver(turn: turns.Turn): void {
+    const run = this.#runs.get(turn.key);
+    if (run !== undefined) this.#write(run);
+    run?.abort();
+    this.#runs.delete(turn.key);
+    this.#set(turn.key, notes.SUPERSEDED);
+  }
+
+  #follow(turn: turns.Turn): void {
+    const { key, streamId } = turn;
+    if (!turns.isLive(turn) || streamId === null || this.#runs.has(key)) return;
+    if (this.#unreadable.has(streamId)) {
+      this.#set(key, { note: notes.UNSEEN_BEGINNING_NOTE });
+    } else if (this.#host.hasRoom()) {
+      void this.#begin(key).follow(streamId, turns.answerOf(turn)?.state === "queued");
+    }
+  }
+
+  #begin(key: string): Run {
+    const run = new Run(key, this);
+    this.#runs.set(key, run);
+    this.version++;
+    return run;
+  }
+
+  /** Show how far a run has come. */
+  #write(run: Run): void {
+    if (!this.isActive(run)) return; // guard 2: what has ended here is told otherwise
+    const { key, text, reasoning, state } = run;
+    this.#set(key, { text, reasoning, state }); // guard 1: the message with the run's own key
+  }
+
+  #set(key: string, change: Partial<AnswerMessage>): void {
+    this.#turns = turns.change(this.#turns, key, (turn) => turns.withAnswer(turn, change));
+  }
+
+  #finish(key: string, outcome: notes.Outcome): void {
+    this.version++;
+    this.#set(key, outcome);
+    this.#host.announce(notes.announcementOf(outcome));
+    this.#host.settled();
+  }
+}

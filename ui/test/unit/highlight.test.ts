@@ -1,0 +1,172 @@
+// @vitest-environment jsdom
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { CodeFrame, CodePainter, frameCode } from "../../src/lib/codeFrame";
+import * as highlight from "../../src/lib/highlight";
+
+const TAGS = "sh c++ css diff go java js json py rust sql ts html yml".split(" ");
+
+function element(): HTMLElement {
+  return document.createElement("code");
+}
+
+async function settled(): Promise<void> {
+  await vi.advanceTimersByTimeAsync(50);
+}
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+});
+
+afterEach(async () => {
+  await vi.runOnlyPendingTimersAsync();
+  vi.useRealTimers();
+});
+
+test.each(TAGS)("%s can be coloured, and its text is what it was", async (tag) => {
+  const language = highlight.languageOf(tag) ?? "";
+  const code = '<b onclick="x">/* a */ let "b" = 1; # c\n- d: & e\n</b>';
+  expect(await highlight.load(language)).toBe(true);
+  expect(highlight.colour(code, language)?.textContent).toBe(code);
+});
+
+test("a word that is no language is none", () => {
+  for (const tag of ["", "brainfuck", "constructor", "__proto__", "toString"]) {
+    expect(highlight.languageOf(tag)).toBeNull();
+  }
+  expect(highlight.languageOf("PYTHON")).toBe("python");
+});
+
+test("code that is no element's becomes none", async () => {
+  await highlight.load("xml");
+  const page = element();
+  page.append(highlight.colour("<script>x</script><img src=x onerror=y>", "xml") ?? "");
+  expect(page.querySelectorAll("script, img")).toHaveLength(0);
+  expect(page.querySelectorAll("span").length).toBeGreaterThan(2);
+});
+
+test("code is there at once, and coloured when its language has come", async () => {
+  const page = element();
+  new CodePainter(page).show("SELECT 1", "sql");
+  expect(page.textContent).toBe("SELECT 1");
+  expect(page.querySelector("span")).toBeNull();
+  await highlight.load("sql");
+  await settled();
+  expect(page.textContent).toBe("SELECT 1");
+  expect(page.querySelector(".hljs-keyword")?.textContent).toBe("SELECT");
+});
+
+test("code in a language that nobody has stays as it is", async () => {
+  const page = element();
+  new CodePainter(page).show("++[>+<-]", "brainfuck");
+  await settled();
+  expect(page.innerHTML).toBe("++[&gt;+&lt;-]");
+});
+
+test("code that grows is whole at every moment, and coloured in the end", async () => {
+  await highlight.load("python");
+  const page = element();
+  const painter = new CodePainter(page);
+  const code = 'def f(x):\n    return \'x\' + """y"""\n'.repeat(20);
+  for (let end = 1; end <= code.length; end += 7) {
+    painter.show(code.slice(0, end), "python");
+    expect(page.textContent).toBe(code.slice(0, end));
+    if (end % 3 === 0) await vi.advanceTimersByTimeAsync(5);
+  }
+  painter.show(code, "python");
+  await settled();
+  expect(page.textContent).toBe(code);
+  expect(page.querySelectorAll(".hljs-keyword")).toHaveLength(40);
+});
+
+test("colouring code that grows rests twelve times as long as it took", async () => {
+  await highlight.load("python");
+  const page = element();
+  const painter = new CodePainter(page);
+  let passes = 0;
+  const count = new MutationObserver((changes) => {
+    if (changes.some(({ addedNodes }) => addedNodes.length > 1)) passes += 1;
+  });
+  count.observe(page, { childList: true });
+  // Each pass takes 10 ms.
+  const { now } = performance;
+  let spent = 0;
+  vi.spyOn(performance, "now").mockImplementation(() => {
+    spent += 5;
+    return now.call(performance) + spent;
+  });
+  let code = "";
+  for (let tick = 0; tick < 200; tick += 1) {
+    code += "x = 1\n";
+    painter.show(code, "python");
+    await vi.advanceTimersByTimeAsync(1);
+  }
+  count.disconnect();
+  expect(passes).toBeGreaterThan(1);
+  expect(passes).toBeLessThan(40);
+});
+
+test("a block that has not changed is not touched again", async () => {
+  await highlight.load("json");
+  const page = element();
+  const painter = new CodePainter(page);
+  painter.show('{"a": 1}', "json");
+  await settled();
+  const before = [...page.childNodes];
+  painter.show('{"a": 1}', "json");
+  await settled();
+  expect([...page.childNodes]).toEqual(before);
+});
+
+test("code that is another is shown anew", async () => {
+  await highlight.load("json");
+  const page = element();
+  const painter = new CodePainter(page);
+  painter.show('{"a": 1}', "json");
+  await settled();
+  painter.show("[2]", "json");
+  expect(page.textContent).toBe("[2]");
+  painter.show("[2]", "yaml");
+  expect(page.textContent).toBe("[2]");
+});
+
+test("code that is too long to colour stays plain", async () => {
+  await highlight.load("json");
+  const page = element();
+  new CodePainter(page).show("[1]".repeat(highlight.COLOURED_AT_MOST), "json");
+  await settled();
+  expect(page.querySelector("span")).toBeNull();
+});
+
+test("code within HTML gets its frame, its language and its button", async () => {
+  await highlight.load("bash");
+  const page = document.createElement("div");
+  const pre = document.createElement("pre");
+  const code = element();
+  code.className = "language-sh closed";
+  code.textContent = "cd /tmp";
+  pre.append(code);
+  page.append(pre);
+  frameCode(page);
+  await settled();
+  expect(page.querySelector(".code-language")?.textContent).toBe("sh");
+  expect(page.querySelector("button")?.textContent).toBe("Copy code");
+  expect(page.querySelector("pre")?.textContent).toBe("cd /tmp");
+  expect(page.querySelector(".hljs-built_in")?.textContent).toBe("cd");
+});
+
+test("the button copies the code as it is now", async () => {
+  const copied: string[] = [];
+  const clipboard = { writeText: async (text: string) => void copied.push(text) };
+  vi.stubGlobal("navigator", { clipboard });
+  const frame = new CodeFrame();
+  frame.show("one", "");
+  frame.show("one\ntwo", "");
+  const button = frame.element.querySelector("button");
+  button?.click();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(copied).toEqual(["one\ntwo"]);
+  expect(button?.textContent).toBe("Copied");
+  await vi.advanceTimersByTimeAsync(3000);
+  expect(button?.textContent).toBe("Copy code");
+  vi.unstubAllGlobals();
+});
