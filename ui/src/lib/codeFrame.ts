@@ -47,7 +47,7 @@ export class CodePainter {
 
   #colourSoon(): void {
     const language = languageOf(this.#tag);
-    if (this.#cancel !== null || language === null || this.#code.length > COLOURED_AT_MOST) return;
+    if (this.#cancel !== null || language === null) return;
     const rest = this.#restUntil - performance.now();
     if (rest > 0) {
       const timer = setTimeout(() => this.#paint(language), rest);
@@ -57,13 +57,13 @@ export class CodePainter {
     }
   }
 
-  #paint(language: string): void {
+  #paint(language: string, isLoaded = false): void {
     this.#cancel = null;
     if (this.#coloured === this.#code.length || this.#code.length > COLOURED_AT_MOST) return;
     const start = performance.now();
     const coloured = colour(this.#code, language);
     if (coloured === null) {
-      this.#paintWhenLoaded(language);
+      if (!isLoaded) this.#paintWhenLoaded(language);
       return;
     }
     this.#coloured = this.#code.length;
@@ -81,7 +81,7 @@ export class CodePainter {
     load(language).then((isThere) => {
       if (!isWanted) return;
       this.#cancel = null;
-      if (isThere && languageOf(this.#tag) === language) this.#paint(language);
+      if (isThere && languageOf(this.#tag) === language) this.#paint(language, true);
     });
   }
 }

@@ -6,13 +6,14 @@ const waiting: Array<() => void> = [];
 let isArmed = false;
 
 function runSlice(): void {
-  const start = performance.now();
-  for (let work = waiting.pop(); work !== undefined; work = waiting.pop()) {
-    work();
-    if (performance.now() - start > SLICE_MS) break;
-  }
   isArmed = false;
-  arm();
+  const start = performance.now();
+  while (performance.now() - start <= SLICE_MS) {
+    const work = waiting.pop();
+    if (work === undefined) return;
+    if (waiting.length > 0) arm(); // before the work, which may fail
+    work();
+  }
 }
 
 function arm(): void {
