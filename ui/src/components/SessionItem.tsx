@@ -61,7 +61,7 @@ export const SessionRow = memo(function SessionRow({ session, isOpen, actions, o
         <TitleField title={title} onDone={renamed} />
       ) : (
         <>
-          <a href={hashOf(id)} aria-current={isOpen ? "page" : undefined} title={title}>
+          <a href={hashOf(id)} aria-current={isOpen ? "page" : undefined}>
             {isLive && (
               <span className="live-dot" data-live>
                 <span className="hidden">answering </span>
