@@ -1,16 +1,17 @@
 import { memo, useLayoutEffect, useRef, useState } from "react";
-import { frameCode } from "../lib/codeFrame";
+import { CodeFrames } from "../lib/codeFrame";
 import { type HtmlBlock, MarkdownText } from "../lib/markdown";
 import { CodeBlock } from "./CodeBlock";
 
 const Html = memo(function Html({ block }: { block: HtmlBlock }) {
   const root = useRef<HTMLDivElement>(null);
+  const [frames] = useState(() => new CodeFrames());
   // The code within (in a list, in a quote) is put into frames whenever the HTML is another.
   useLayoutEffect(() => {
     if (root.current !== null && block.html.toString().includes("<pre>")) {
-      return frameCode(root.current);
+      frames.dress(root.current);
     }
-  }, [block]);
+  }, [block, frames]);
   // biome-ignore lint/security/noDangerouslySetInnerHtml: it is a TrustedHTML that DOMPurify made
   return <div className="html" ref={root} dangerouslySetInnerHTML={{ __html: block.html }} />;
 });

@@ -22,12 +22,8 @@ function arm(): void {
   setTimeout(runSlice, 0);
 }
 
-/** Does it soon, unless the function returned is called before. */
-export function soon(work: () => void): () => void {
+/** Does it when the page is free. */
+export function soon(work: () => void): void {
   waiting.push(work);
   arm();
-  return () => {
-    const place = waiting.indexOf(work);
-    if (place !== -1) waiting.splice(place, 1);
-  };
 }
