@@ -39,7 +39,7 @@ const ALIASES: Readonly<Record<string, string>> = {
 };
 
 /** Longer code stays plain: colouring it would hold the page up. */
-export const COLOURED_AT_MOST = 60_000;
+export const COLOURED_AT_MOST = 20_000;
 
 /** The language that a fence's word means; null where we have none. */
 export function languageOf(tag: string): string | null {
