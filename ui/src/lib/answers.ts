@@ -206,7 +206,8 @@ export class Answers implements RunHost {
     }
     const { kind, error } = ending;
     if (kind === "lost" && error.status > 0) this.#unreadable.add(run.streamId ?? "");
-    this.#finish(run.key, kind === "lost" ? notes.LOST : notes.outcomeOf(error));
+    if (kind === "lost") this.#finish(run.key, notes.LOST);
+    else this.#finish(run.key, (kind === "error" ? notes.outcomeOf : notes.outcomeRefused)(error));
     // Whoever took over may be another tab; whom a refused prompt took over from still lives; and
     // what became of an answer that cannot be read on, the history knows.
     void this.#host.refresh();
@@ -263,7 +264,9 @@ export class Answers implements RunHost {
   }
 
   /** Show how far a run has come. */
-  #write({ key, text, reasoning, state }: Run): void {
+  #write(run: Run): void {
+    if (!this.isActive(run)) return; // guard 2: what has ended here is told otherwise
+    const { key, text, reasoning, state } = run;
     this.#set(key, { text, reasoning, state }); // guard 1: the message with the run's own key
   }
 

@@ -63,10 +63,15 @@ export function failed(error: ApiError): Outcome {
   return { state: "failed", cause: error.answerCause, note: null, trouble: error.trouble };
 }
 
-/** What an error that ended an answer, or refused it, makes of it. */
+/** What an error in the answer makes of it. */
 export function outcomeOf(error: ApiError): Outcome {
   const cause = error.answerCause;
   return cause !== null && cause in NOTES ? interrupted(cause) : failed(error);
+}
+
+/** What becomes of a prompt that was refused: only people end one on purpose. */
+export function outcomeRefused(error: ApiError): Outcome {
+  return error.answerCause === "shutdown" ? failed(error) : outcomeOf(error);
 }
 
 /** What the history says of an answer. */
