@@ -14,9 +14,11 @@ BIN := .venv/bin
 # wants async hooks, and a coroutine that has what it needs should not yield), 127 (use httpx2).
 ASYNC_RULES := --enable=ASYNC,ASYNC900 --disable=ASYNC124,ASYNC127,ASYNC910,ASYNC911,ASYNC912,ASYNC913 \
 	--startable-in-context-manager=run,run_services,serve_sim
+PYTEST := $(BIN)/python -X dev -m pytest
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run install check test clean lock format peers bench
+.PHONY: run install check test test-faults test-storm test-others test-alone clean lock format \
+	peers bench
 
 run: .venv/installed
 	@exec $(BIN)/jarvis-trio serve --host "$(HOST)" --port "$(PORT)"
@@ -31,8 +33,27 @@ check: .venv/test-installed
 	@echo "== mypy";         $(BIN)/mypy
 	@echo "== floors";       $(BIN)/lint-imports --no-cache
 
+# Most tests wait, for processes and for time: three lots that take about as long are run at once,
+# and what a lot says is shown when it has ended. Those that judge time or memory, or take every
+# core, come after them and have the machine for themselves.
+FAULTS := tests/end_to_end/faults
+STORM := tests/end_to_end/storm tests/storm
 test: .venv/test-installed
-	$(BIN)/python -X dev -m pytest
+	@$(MAKE) --no-print-directory --keep-going --jobs --output-sync=target \
+		test-faults test-storm test-others; failed=$$?; \
+	$(MAKE) --no-print-directory test-alone && exit $$failed
+
+test-faults:
+	$(PYTEST) -m "not alone" $(FAULTS)
+
+test-storm:
+	$(PYTEST) -m "not alone" $(STORM)
+
+test-others:
+	$(PYTEST) -m "not alone" $(addprefix --ignore=,$(FAULTS) $(STORM))
+
+test-alone:
+	$(PYTEST) -m alone
 
 # The peers' packages are not locked: what the newest do is what people get.
 peers: .venv/test-installed
