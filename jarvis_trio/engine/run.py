@@ -135,7 +135,7 @@ class StreamRunner:
                     answer = await ask(stream, request, self._provider, retries, connection)
                     stream.accept()
                     await self._frame_all(stream, answer, framer, limit)
-                    stream.reach(Phase.FLUSH)
+                stream.reach(Phase.FLUSH)
             if limit.cancelled_caught:
                 stream.fail(self._too_slow(stream))
         except JarvisError as error:

@@ -195,7 +195,7 @@ class Store(Protocol):
     ) -> list[StoredMessage]:
         """Return messages behind the one numbered ``after``, in their order or the other way.
 
-        ``[]`` for an unknown session.
+        :func:`~jarvis_trio.store.pages.as_far_as_a_page`; ``[]`` for an unknown session.
         """
         ...
 

@@ -20,6 +20,7 @@ from jarvis_trio.store.base import (
     StoredSession,
     Write,
 )
+from jarvis_trio.store.pages import as_far_as_a_page
 from jarvis_trio.store.turns import filled, folded, is_place, messages_of, storable, title_of
 
 MOST_SESSIONS: Final = 1000
@@ -102,7 +103,7 @@ class MemoryStore:
             found = [m for m in found if (m.seq < after if newest_first else m.seq > after)]
         if newest_first:
             found.reverse()
-        return found[:limit]
+        return as_far_as_a_page(found[:limit])
 
     def last_messages(
         self, owner: str, session_id: str, *, limit: int, replaced: str | None = None

@@ -38,12 +38,16 @@ from jarvis_trio.store.base import (
     StoredSession,
     Write,
 )
+from jarvis_trio.store.pages import as_far_as_a_page
 from jarvis_trio.store.sql_database import connect_to
 from jarvis_trio.store.sql_replacing import first_seq, origin_of, replace_turns
 from jarvis_trio.store.sql_tables import messages, sessions
 from jarvis_trio.store.turns import folded, messages_of, storable, storable_answer
 
 T = TypeVar("T")
+
+ROWS_AHEAD = 50
+"""What PostgreSQL's driver fetches at once of a conversation that may be longer than a page."""
 
 OF_A_SESSION = [sessions.c[field] for field in StoredSession.__struct_fields__]
 OF_A_MESSAGE = [messages.c[field] for field in StoredMessage.__struct_fields__]
@@ -153,8 +157,11 @@ class SQLStore:
         query = select(*OF_A_MESSAGE).where(messages.c.session == _key(owner, session_id))
         if after is not None:
             query = query.where(seq < after if newest_first else seq > after)
-        query = query.order_by(seq.desc() if newest_first else seq)
-        return self._read(query.limit(limit), StoredMessage)
+        query = query.order_by(seq.desc() if newest_first else seq).limit(limit)
+        with self._available(), self._database.engine.connect() as connection:
+            streaming = connection.execution_options(stream_results=True, max_row_buffer=ROWS_AHEAD)
+            with streaming.execute(query) as rows:
+                return as_far_as_a_page(StoredMessage(*row) for row in rows)
 
     def last_messages(
         self, owner: str, session_id: str, *, limit: int, replaced: str | None = None

@@ -11,6 +11,7 @@ from jarvis_trio.engine.sessions import Sessions
 from jarvis_trio.engine.stopping import receipt_of
 from jarvis_trio.errors import NotCurrentError, NotFoundError, RequestError
 from jarvis_trio.store.base import SetTitle, StoredSession
+from jarvis_trio.store.pages import a_page_of
 from jarvis_trio.web.auth import Caller, Keys
 from jarvis_trio.web.connection import receive_body
 from jarvis_trio.web.identifiers import IDENTIFIER
@@ -86,12 +87,13 @@ class SessionRoutes:
         found = await self._history.messages(
             session.owner, session.id, limit=limit + 1, after=after, newest_first=order == "desc"
         )
+        page, has_more = a_page_of(found, limit)
         live = {stream.id for stream in self._directory.streams if stream.cause is None}
         cards = [
             message_card(message, is_live=message.role == "assistant" and message.stream_id in live)
-            for message in found[:limit]
+            for message in page
         ]
-        return json_response(MessagePage(data=cards, has_more=len(found) > limit))
+        return json_response(MessagePage(data=cards, has_more=has_more))
 
     async def rename(self, session_id: str) -> Response:
         """PATCH /v1/sessions/{id}: give it another title."""

@@ -114,8 +114,9 @@ class Engine:
         continues: bool = False,
         is_kept: bool = True,
         lives_on: bool = False,
+        replaces: str | None = None,
     ) -> Client:
-        request = ask(prompt, continues=continues)
+        request = ask(prompt, continues=continues or replaces is not None, replaces=replaces)
         made = Prompt(
             request,
             owner,

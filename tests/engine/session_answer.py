@@ -117,7 +117,7 @@ class Answer:
             return Phase.QUEUED
         if not self.calls or not self.call.is_accepted:
             return Phase.CONNECT
-        if self.call.taken_end == "end":
+        if self.call.taken_end == "end" and self.stage is not Stage.CLOSES:
             return Phase.FLUSH
         return Phase.DECODE if self.call.has_been_read else Phase.PREFILL
 

@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from jarvis_trio.events import Cause, Completion, Message, ToolCall, Usage
+from jarvis_trio.store import pages
 from jarvis_trio.store.base import (
     DeleteSession,
     EndTurn,
@@ -422,6 +423,36 @@ def test_a_long_answer_comes_back_whole(store: Store) -> None:
     text = "ünï " * 500_000
     store.apply([begin("A", text), end("A", text)])
     assert [m.text for m in store.messages(OWNER, SESSION)] == [text, text]
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_no_page_holds_much_more_than_its_share_of_text(
+    store: Store, newest_first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "MOST_CHARS", 100)
+    store.apply([write for n in "abcd" for write in (begin(n, "x" * 60), end(n, "x" * 60))])
+    store.apply([begin("e", "x" * 1000)])
+    seen: list[list[int]] = []
+    after, has_more = None, True
+    while has_more:
+        found = store.messages(OWNER, SESSION, limit=9, after=after, newest_first=newest_first)
+        assert len(found) <= 3
+        page, has_more = pages.a_page_of(found, 8)
+        seen.append([message.seq for message in page])
+        after = page[-1].seq
+    expected = (
+        [[10, 9], [8, 7], [6, 5], [4, 3], [2, 1]]
+        if newest_first
+        else [
+            [1, 2],
+            [3, 4],
+            [5, 6],
+            [7, 8],
+            [9],
+            [10],
+        ]
+    )
+    assert seen == expected
 
 
 def test_a_batch_of_nothing_changes_nothing(store: Store) -> None:

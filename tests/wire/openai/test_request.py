@@ -37,6 +37,25 @@ def test_a_prompt_is_the_next_turn_of_what_is_stored_and_messages_are_all_there_
     assert not decode_chat_request(b'{"messages":[{"role":"user","content":"hi"}]}').continues
 
 
+def test_a_prompt_may_replace_an_earlier_turn() -> None:
+    turn = ChatRequest((Message("user", "hi"),), continues=True, replaces="str_1")
+    assert decode_chat_request(b'{"prompt":"hi","replaces":"str_1"}') == turn
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"messages": [HI], "replaces": "str_1"}, "goes with prompt, not with messages"),
+        ({"prompt": "hi", "replaces": ""}, "must be the X-Stream-Id of an answer"),
+        ({"prompt": "hi", "replaces": "x" * 129}, "must be the X-Stream-Id of an answer"),
+        ({"prompt": "hi", "replaces": ["str_1"]}, "must be a string"),
+    ],
+)
+def test_what_cannot_be_replaced_is_said(body: dict[str, Any], said: str) -> None:
+    error = refusal(as_json(body))
+    assert (error.param, said in error.message) == ("replaces", True)
+
+
 def test_every_known_key_has_its_field_and_all_others_are_extra_as_sent() -> None:
     extra = {
         "tools": [{"type": "function", "function": {"name": "f"}}],
@@ -75,7 +94,8 @@ def test_every_known_key_has_its_field_and_all_others_are_extra_as_sent() -> Non
 
 def test_null_stands_for_an_absent_key() -> None:
     keys = (
-        "prompt", "model", "stream", "stream_options", "max_tokens", "max_completion_tokens",
+        "prompt", "replaces", "model", "stream", "stream_options", "max_tokens",
+        "max_completion_tokens",
         "temperature", "top_p", "stop", "seed", "n", "tools", "unheard_of",
     )  # fmt: skip
     assert decode(**dict.fromkeys(keys)) == decode()

@@ -72,7 +72,10 @@ messages = st.fixed_dictionaries(
 )
 bodies = st.one_of(
     st.fixed_dictionaries({"messages": either(st.lists(either(messages), max_size=2))}),
-    described_as(messages=either([HI]), prompt=either("x", None)),
+    described_as(
+        messages=either([HI]), prompt=either("x", None), replaces=either("x", "x" * 128, "x" * 129)
+    ),
+    described_as(prompt=either("x"), replaces=either("x", "x" * 128, "x" * 129)),
     described_as(
         messages=st.just([HI]),
         model=either("m"),
