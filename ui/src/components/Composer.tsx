@@ -53,6 +53,12 @@ export function Composer({ chat, actions, place, onSent }: Props) {
     onSent();
   };
 
+  /** The button goes away with the answer: what had the focus hands it on. */
+  const stop = () => {
+    actions.stop();
+    if (!isTouchOnly()) area.current?.focus({ preventScroll: true });
+  };
+
   const onSubmit = (event: FormEvent) => {
     event.preventDefault();
     send();
@@ -84,7 +90,7 @@ export function Composer({ chat, actions, place, onSent }: Props) {
               className="round stop"
               aria-label="Stop"
               title="Stop (Esc)"
-              onClick={() => actions.stop()}
+              onClick={stop}
             >
               <Icon name="stop" />
             </button>

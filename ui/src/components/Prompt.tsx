@@ -48,7 +48,7 @@ export const Prompt = memo(function Prompt({ message, actions }: Props) {
                   : `Show all ${message.text.length.toLocaleString("en")} characters`}
               </button>
             )}
-            <button type="button" className="button quiet" onClick={() => setEdited(true)}>
+            <button type="button" className="button quiet edit" onClick={() => setEdited(true)}>
               <Icon name="pencil" />
               Edit
             </button>

@@ -22,11 +22,13 @@ export function Transcript({ conversation, actions, scroller }: Props) {
   const first = messages[0]?.key ?? null;
   const last = messages[messages.length - 1]?.key;
 
+  // With nothing to follow, the words of the empty page are read from their beginning.
+  const isEmpty = first === null;
   useLayoutEffect(() => {
-    if (box.current !== null && content.current !== null) {
-      return scroller.attach(box.current, content.current);
-    }
-  }, [scroller]);
+    if (box.current === null || content.current === null) return;
+    if (!isEmpty) return scroller.attach(box.current, content.current);
+    box.current.scrollTop = 0;
+  }, [scroller, isEmpty]);
 
   // Another conversation is read from its end; older messages leave the place where it was.
   const shown = useRef({ id, first });

@@ -36,6 +36,7 @@ export class Scroller {
       box.removeEventListener("scroll", onScroll);
       sizes.disconnect();
       this.#box = null;
+      this.#set(false);
     };
   }
 

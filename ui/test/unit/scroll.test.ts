@@ -157,7 +157,9 @@ test("what is put above leaves in place what is read", () => {
 
 test("nothing is followed any more when the view has gone", () => {
   const { box, scroller, stop } = follow();
+  box.scrollTo(300);
   stop();
+  expect(scroller.isAway()).toBe(false);
   box.scrollTo(10);
   scroller.toBottom();
   expect(box.element.scrollTop).toBe(10);
