@@ -1,36 +1,16 @@
 """The page as ``npm run build`` leaves it."""
 
 import mimetypes
-import os
-from pathlib import Path
 
-from tests.end_to_end.processes import ROOT
+from jarvis_trio.web.page_routes import BUILT, OF_THE_DOCUMENT
 
-PAGE = Path(os.environ.get("TESTED_PAGE", ROOT / "jarvis_trio" / "web" / "page"))
-"""Another page than the package's is what the mutations are: see mutations.py."""
-
-CONTENT_SECURITY_POLICY = "; ".join(
-    [
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' data:",
-        "font-src 'self'",
-        "connect-src 'self'",
-        "manifest-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-        "require-trusted-types-for 'script'",
-        "trusted-types dompurify",
-    ]
-)
+CONTENT_SECURITY_POLICY = OF_THE_DOCUMENT["Content-Security-Policy"]
 
 
 def built_file(path: str) -> tuple[bytes, str] | None:
     """Return a file of the page and its media type; ``/`` is the page itself."""
-    file = (PAGE / path.lstrip("/")).resolve() if path != "/" else PAGE / "index.html"
-    if not file.is_relative_to(PAGE.resolve()) or not file.is_file():
+    file = (BUILT / path.lstrip("/")).resolve() if path != "/" else BUILT / "index.html"
+    if not file.is_relative_to(BUILT.resolve()) or not file.is_file():
         return None
     media_type, _ = mimetypes.guess_type(file.name)
     return file.read_bytes(), media_type or "application/octet-stream"

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from jarvis_trio.web.page_routes import BUILT
 from tests.browser.backstage import Backstage, backstage
-from tests.browser.built_page import PAGE
 from tests.browser.chat_page import REMEMBER_CHANGES, ChatPage
 from tests.browser.chromium import EXPECT_WITHIN_MS, PROGRAM, chromium
 from tests.browser.played_server import PlayedServer
@@ -29,8 +29,8 @@ def missing() -> str | None:
     """Say what these tests cannot do without, if it is not there."""
     if PROGRAM is None:
         return "there is no chromium on this machine: the chat page is NOT tested"
-    if not (PAGE / "index.html").is_file():
-        return f"the page is not built in {PAGE}: the chat page is NOT tested"
+    if not (BUILT / "index.html").is_file():
+        return f"the page is not built in {BUILT}: the chat page is NOT tested"
     return None
 
 

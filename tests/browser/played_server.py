@@ -45,6 +45,7 @@ class PlayedServer:
         self._gates: dict[str, trio.Event] = {}
         self._numbers = count(1)
         self.plays: dict[str, Play] = {}
+        self.other_play: Play | None = None
         self.titles: dict[str, str] = {}
         self.answers: list[Answer] = []
         self.requests: list[Request] = []
@@ -121,7 +122,7 @@ class PlayedServer:
 
     async def _chat(self, nursery: trio.Nursery, peer: RawPeer, request: Request) -> None:
         prompt = request.json["prompt"]
-        play = self.plays.get(prompt) or Play(numbered(prompt))
+        play = self.plays.get(prompt) or self.other_play or Play(numbered(prompt))
         if play.headers_wait_for is not None:
             await self._gate(play.headers_wait_for.name).wait()
         if play.status == 0:
@@ -135,6 +136,8 @@ class PlayedServer:
         answer = self._answer(session, prompt, play)
         if self._supersedes:
             self._end_live(session, "superseded", but=answer, superseded_by=answer.stream_id)
+        else:
+            self._lose_sight_of_live(session, but=answer)
         nursery.start_soon(self._give, answer)
         await self._follow(peer, request, answer)
 
@@ -152,6 +155,12 @@ class PlayedServer:
                 answer.scope.cancel(reason=cause)
                 answer.add_error(cause, REASONS[cause], **more)
                 answer.end("interrupted", cause)
+
+    def _lose_sight_of_live(self, session: str, but: Answer) -> None:
+        """Keep of the answers before what has come, as if they ended here; but they run on."""
+        for answer in self.answers:
+            if answer.session == session and answer is not but and not answer.is_over:
+                answer.kept = answer.kept or answer.text
 
     async def _give(self, answer: Answer) -> None:
         with answer.scope:
@@ -201,9 +210,7 @@ class PlayedServer:
         while sent != answer.play.cut_after and (event := await answer.event(sent + 1)):
             await peer.stream.send_all(chunk(event))
             sent += 1
-        if answer.play.cut_after is not None and not answer.play.cut_is_clean:
-            peer.reset()
-        else:
+        if answer.play.cut_after is None or answer.play.cut_is_clean:
             await peer.stream.send_all(chunk(b""))
 
     async def _send_numbered_events(self, peer: RawPeer, answer: Answer, had: int) -> None:
@@ -281,14 +288,14 @@ class PlayedServer:
         await send_json(peer, page)
 
     def _card(self, session: str) -> dict[str, Any]:
-        newest = [answer for answer in self.answers if answer.session == session][-1:]
-        live = [answer.stream_id for answer in newest if not answer.is_over]
+        mine = [answer for answer in self.answers if answer.session == session]
+        live = [answer.stream_id for answer in mine[-1:] if not answer.is_over]
         return {
             "id": session,
             "object": "session",
             "title": self.titles[session],
             "created_at": 1_700_000_000,
-            "updated_at": 1_700_000_000,
+            "updated_at": 1_700_000_000 + sum(1 + answer.is_over for answer in mine),
             "active_stream_id": live[0] if live else None,
             "queue": [],
         }

@@ -45,6 +45,8 @@ class Fails:
     message: str
 
 
+SUPERSEDED = ("interrupted", "superseded")
+
 Step = str | Thinks | Gate | Pause | Foreign | Fails
 
 
@@ -92,7 +94,10 @@ def in_pieces(text: str, size: int, seconds: float = 0.0) -> list[Step]:
 
 @dataclass(eq=False)
 class Answer:
-    """One turn: its prompt, and the events of its answer, which any number of readers follow."""
+    """One turn: its prompt, and the events of its answer, which any number of readers follow.
+
+    ``kept`` is what the history has of an answer that runs on although another prompt took over.
+    """
 
     number: int
     session: str
@@ -100,6 +105,7 @@ class Answer:
     play: Play
     events: list[bytes] = field(default_factory=list)
     text: str = ""
+    kept: str | None = None
     reasoning: str = ""
     state: str = "streaming"
     cause: str | None = None
@@ -155,10 +161,12 @@ class Answer:
         """Return the turn as the history has it."""
         common = {"stream_id": self.stream_id, "created_at": 1_700_000_000 + self.number}
         prompt = {"seq": 2 * self.number - 1, "role": "user", "content": self.prompt}
-        answer = {"seq": 2 * self.number, "role": "assistant", "content": self.text}
+        text = self.text if self.kept is None else self.kept
+        state, cause = (self.state, self.cause) if self.kept is None else SUPERSEDED
+        answer = {"seq": 2 * self.number, "role": "assistant", "content": text}
         if self.reasoning:
             answer["reasoning"] = self.reasoning
         return [
             {**prompt, **common, "state": "complete", "cause": None},
-            {**answer, **common, "state": self.state, "cause": self.cause},
+            {**answer, **common, "state": state, "cause": cause},
         ]

@@ -10,14 +10,13 @@ IGNORES_ABORTS_AND_IS_LATE = """{
     return new ReadableStream({
       async start(controller) {
         window.late += 1;
-        for (;;) {
-          const { done, value } = await reader.read();
-          await new Promise((resolve) => setTimeout(resolve, 100));
-          if (done) break;
-          controller.enqueue(value);
+        const later = (act) => setTimeout(act, 150);
+        for (let read = await reader.read(); !read.done; read = await reader.read()) {
+          const { value } = read;
+          later(() => controller.enqueue(value));
         }
-        controller.close();
-        window.late -= 1;
+        later(() => controller.close());
+        later(() => { window.late -= 1; });
       },
     });
   };

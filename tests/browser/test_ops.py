@@ -42,6 +42,8 @@ def test_a_live_answer_is_seen_and_can_be_stopped_at_the_model(
     expect(row).to_contain_text("decode")
     row.get_by_role("button", name=f"Stop {stream_id}").click()
     fetch(f"{sim.url}/sim/wait?marker=watched&kind=closed").raise_for_status()
+    expect(row.get_by_role("button")).to_have_text("Ended")
+    operations.page.mouse.move(0, 0)  # under a pointer, no row moves away
     expect(row).to_have_count(0)
     answering.expect_state("interrupted")
 

@@ -20,7 +20,7 @@ FOREIGN = """() => [...document.querySelectorAll("main *, nav *")].flatMap((elem
     if (/^(on.*|srcdoc|ping)$/.test(name)) found.push(`${name}=${value}`);
     if (/^(href|src|action|formaction|xlink:href)$/.test(name) &&
         !/^(#|https?:|mailto:)/.test(value)) found.push(`${name}=${value}`);
-    if (/url\\(/i.test(value)) found.push(`${name}=${value}`);
+    if (name === "style" && /url/i.test(value)) found.push(`${name}=${value}`);
   }
   return found;
 })"""

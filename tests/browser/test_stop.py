@@ -78,13 +78,13 @@ def test_a_stop_gets_through_when_answers_hold_all_six_connections(
 def test_a_stop_before_the_first_word_stops_that_answer(
     played: PlayedServer, open_chat: OpenChat
 ) -> None:
-    played.plays["slow"] = Play(["too late"], headers_wait_for=Gate("headers"))
+    played.plays["slow"] = Play([Gate("never"), "a"], headers_wait_for=Gate("headers"))
     chat = open_chat(played.url)
     chat.ask("slow")
     chat.stop.click()
     played.open_gate("headers")
     chat.expect_state("interrupted")
-    wait_until(lambda: [answer.is_over for answer in played.answers] in ([], [True]))
+    wait_until(lambda: [answer.cause for answer in played.answers] == ["stopped"])
     assert chat.prose() == ""
 
 

@@ -28,11 +28,11 @@ def rapid_prompts(chat: ChatPage, prompts: list[str]) -> None:
             expect(chat.answer()).to_contain_text("w1@")
 
 
-def assert_each_answer_is_its_own(chat: ChatPage, last: list[str]) -> None:
-    assert chat.words() == last
-    for number, name in enumerate(NAMES[:-1]):
-        had = chat.words(number)
-        assert had == words(name, 100)[: len(had)], f"{name}: {had}"
+def assert_each_answer_is_its_own(chat: ChatPage, kept: list[str]) -> None:
+    """Each answer has nothing but the beginning of what the history keeps, the last all of it."""
+    assert chat.prose() == kept[-1].strip()
+    for number, text in enumerate(kept):
+        assert text.startswith(chat.prose(number)), text
     chat.assert_no_ended_answer_changed()
 
 
@@ -46,10 +46,11 @@ def test_after_five_quick_prompts_each_answer_holds_only_its_own_words(
     chat = open_chat(played.url, scripts=NETWORKS[network])
     rapid_prompts(chat, NAMES)
     chat.expect_state("complete")
-    assert chat.words() == words("five")
     wait_until(lambda: all(answer.is_over for answer in played.answers))
     wait_until(lambda: not chat.page.evaluate("() => window.late"))
-    assert_each_answer_is_its_own(chat, words("five"))
+    assert chat.words() == words("five")
+    texts = [answer.text if answer.kept is None else answer.kept for answer in played.answers]
+    assert_each_answer_is_its_own(chat, texts)
 
 
 def test_after_five_quick_prompts_the_real_server_has_stopped_four_at_the_model(
@@ -58,7 +59,7 @@ def test_after_five_quick_prompts_the_real_server_has_stopped_four_at_the_model(
     prompts = [named_prompt(sim, name) for name in NAMES]
     rapid_prompts(chat, prompts)
     chat.expect_state("complete")
-    assert_each_answer_is_its_own(chat, words("five", 60))
+    assert_each_answer_is_its_own(chat, [" ".join(words(name, 60)) for name in NAMES])
     server.wait_until_idle()
     stats = sim.wait_until_all_closed()
     assert stats["max_open"] == 1
@@ -82,4 +83,4 @@ def test_events_that_come_twice_after_a_cut_are_taken_once(
     chat.expect_answer("mine", "w39")
     assert chat.words() == words("mine")
     (request,) = played.asked("GET", "/v1/streams/")
-    assert request.query["after"] == "10"
+    assert request.query == {"after": "10"}

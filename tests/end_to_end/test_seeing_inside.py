@@ -48,6 +48,36 @@ def hypercorns_cli(tmp_path: Path, upstream: str) -> Iterator[Server]:
 
 
 @pytest.mark.parametrize("launcher", [our_launcher, hypercorns_cli])
+async def test_the_overview_tells_what_lives_and_how_soon_cancels_left_the_model(
+    tmp_path: Path, sim: Sim, launcher: Launcher
+) -> None:
+    with launcher(tmp_path, sim.upstream("openai")) as server:
+        url = f"{server.url}/v1/ops"
+        async with trio.open_nursery() as nursery:
+            for name in ("first", "second"):  # which supersedes it
+                exchange = Exchange()
+                ask = partial(prompt, server.url, name, session="s", exchange=exchange)
+                nursery.start_soon(partial(ask, model=ENDLESS))
+                with trio.fail_after(30):
+                    await exchange.first_text.wait()
+            told = (await trio.to_thread.run_sync(fetch, url, KEY)).json()
+            (live,) = told["streams"]
+            assert (live["session_id"], live["phase"], live["readers"]) == ("s", "decode", 1)
+            assert (told["totals"]["begun"], told["totals"]["ended"]["superseded"]) == (2, 1)
+            latency = told["cancel_latency"]
+            assert sum(latency["counts"]) == 1
+            took = latency["bounds_ms"][latency["counts"].index(1)]
+            assert took <= 1000, "of real sockets, on a busy machine"
+            nursery.cancel_scope.cancel(reason="its client leaves")
+        await trio.to_thread.run_sync(server.wait_until_idle)
+        told = (await trio.to_thread.run_sync(fetch, url, KEY)).json()
+        assert told["streams"] == []
+        assert told["totals"]["ended"]["client_disconnect"] == 1
+        assert sum(told["lately"]["ended"]["client_disconnect"]) == 1
+        assert sum(told["cancel_latency"]["counts"]) == 2
+
+
+@pytest.mark.parametrize("launcher", [our_launcher, hypercorns_cli])
 async def test_a_signal_prints_fifty_live_streams_and_the_server_lives_on(
     tmp_path: Path, sim: Sim, launcher: Launcher
 ) -> None:

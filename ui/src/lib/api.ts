@@ -135,13 +135,23 @@ export class Api {
       request.headers = { ...request.headers, "Content-Type": "application/json" };
     }
     const key = this.key;
-    const response = await this.#environment.fetch(path, request).catch(() => {
-      throw unreachable();
-    });
+    const response = await unlessAborted(this.#environment.fetch(path, request), init.signal);
     if (response.ok) return response;
     const error = await readError(response);
     if (error.status === 401 && key === this.key) this.#onKeyRefused();
     throw error;
+  }
+}
+
+/** Wait for a response; also a fetch that does not obey `signal` is not waited for behind it. */
+async function unlessAborted(fetched: Promise<Response>, signal?: AbortSignal | null) {
+  try {
+    return await new Promise<Response>((resolve, reject) => {
+      fetched.then(resolve, reject);
+      signal?.addEventListener("abort", reject, { once: true });
+    });
+  } catch {
+    throw unreachable();
   }
 }
 

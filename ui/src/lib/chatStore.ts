@@ -117,16 +117,21 @@ export class ChatStore implements ChatActions, ConversationHost, ListHost {
 
   find(search: string): void {
     this.#list.find(search);
+    this.settled();
   }
 
   rename(sessionId: string, title: string): void {
     if (title.trim() === "") return;
     this.#open.find(sessionId)?.retitle(title.trim());
     void this.#list.rename(sessionId, title.trim());
+    this.settled();
   }
 
   remove(sessionId: string): void {
-    void this.#remove(sessionId);
+    const conversation = this.#open.find(sessionId);
+    void this.#list.remove(sessionId, async () => conversation?.leaveAll());
+    if (sessionId === this.#open.shown.id) this.openNew();
+    this.settled();
   }
 
   chooseModel(model: string | null): void {
@@ -244,12 +249,6 @@ export class ChatStore implements ChatActions, ConversationHost, ListHost {
     this.#announcement = "";
     this.#open.showNew();
     this.settled();
-  }
-
-  async #remove(sessionId: string): Promise<void> {
-    const conversation = this.#open.find(sessionId);
-    if (sessionId === this.#open.shown.id) this.openNew();
-    await this.#list.remove(sessionId, async () => conversation?.leaveAll());
   }
 
   #wake(): void {

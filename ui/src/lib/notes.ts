@@ -32,6 +32,15 @@ const TROUBLES: Readonly<Partial<Record<Cause, string>>> = {
   upstream_timeout: "The model server did not answer in time.",
 };
 
+export const QUEUE_FULL: Trouble = {
+  sentence: "3 prompts wait already: send this one when one of them is answered.",
+  canRetry: false,
+};
+export const NO_ROOM: Trouble = {
+  sentence: "This page reads as many answers as it can: stop one, or wait for its end.",
+  canRetry: false,
+};
+
 export const KILLED_NOTE = "the server went down before the answer had ended";
 export const NOT_KEPT_NOTE = `${KILLED_NOTE}; this text is only on this page`;
 export const UNSEEN_BEGINNING_NOTE =
@@ -63,10 +72,15 @@ export function failed(error: ApiError): Outcome {
   return { state: "failed", cause: error.answerCause, note: null, trouble: error.trouble };
 }
 
-/** What an error that ended an answer, or refused it, makes of it. */
+/** What an error in the answer makes of it. */
 export function outcomeOf(error: ApiError): Outcome {
   const cause = error.answerCause;
   return cause !== null && cause in NOTES ? interrupted(cause) : failed(error);
+}
+
+/** What becomes of a prompt that was refused: only people end one on purpose. */
+export function outcomeRefused(error: ApiError): Outcome {
+  return error.answerCause === "shutdown" ? failed(error) : outcomeOf(error);
 }
 
 /** What the history says of an answer. */

@@ -64,12 +64,14 @@ export class Run {
   readonly key: string;
   readonly #host: RunHost;
   #seen = 0;
-  #isLeft = false;
   #waits = false;
   #connection: AbortController | null = null;
   #finishReason: string | null = null;
   #failure: ApiError | null = null;
-  readonly #isNamed = new AbortController();
+  /** Aborted when the server has named it, or will not. */
+  readonly #naming = new AbortController();
+  /** Aborted when somebody leaves it. */
+  readonly #leaving = new AbortController();
 
   constructor(key: string, host: RunHost) {
     this.key = key;
@@ -79,7 +81,7 @@ export class Run {
 
   /** It reads, or tries to: it has not been left, and holds a connection. */
   get isReading(): boolean {
-    return !this.#isLeft;
+    return !this.#leaving.signal.aborted;
   }
 
   /** Ask. `waits`: other answers of the conversation come first. */
@@ -92,32 +94,31 @@ export class Run {
     } catch (error) {
       this.refusal = asApiError(error);
       this.#name(this.refusal.streamId);
-      this.#end(connection, { kind: "refused", error: this.refusal });
-      this.#isNamed.abort();
+      this.#end({ kind: "refused", error: this.refusal });
+      this.#naming.abort();
       return;
     }
     this.missesHistory = response.headers.get("X-History") === "unavailable";
     this.#name(response.headers.get("X-Stream-Id"));
-    this.#show(connection);
-    const end = await this.#read(connection, response);
-    if (end === "done") this.#conclude(connection);
-    if (end === "cut") await this.#readOn(connection, true);
+    this.#show();
+    const end = await this.#read(response);
+    if (end === "done") this.#conclude();
+    if (end === "cut") await this.#readOn(true);
   }
 
   /** Read an answer that somebody else asked for, or this page before it was loaded again. */
   async follow(streamId: string, waits: boolean): Promise<void> {
     this.#waits = waits;
-    const connection = this.#connect();
     this.#name(streamId);
-    this.#show(connection);
-    await this.#readOn(connection, false);
+    this.#show();
+    await this.#readOn(false);
   }
 
   /** Leave at once: another prompt takes over, and the server hears of it by that. */
   abort(): void {
-    this.#isLeft = true;
+    this.#leaving.abort();
     this.#connection?.abort();
-    this.#isNamed.abort();
+    this.#naming.abort();
   }
 
   /**
@@ -130,7 +131,7 @@ export class Run {
    * request or the network is not there, and there is nothing that could be named.
    */
   async leave(): Promise<void> {
-    this.#isLeft = true;
+    this.#leaving.abort();
     this.state = "stopping";
     await this.whenNamed();
     this.abort();
@@ -139,34 +140,33 @@ export class Run {
   /** Wait until the server has named it, or has not in time. */
   async whenNamed(): Promise<void> {
     if (this.streamId !== null) return;
-    await pause(this.#host.environment, NAMING_MS, this.#isNamed.signal);
+    await pause(this.#host.environment, NAMING_MS, this.#naming.signal);
   }
 
   /** Read what follows the events had so far, as often as it is cut. */
-  async #readOn(left: AbortController, isCut: boolean): Promise<void> {
-    let connection = left;
+  async #readOn(isCut: boolean): Promise<void> {
     let tries = 0;
-    if (isCut) this.#show(connection, "reattaching");
-    while (this.#isLive(connection)) {
+    if (isCut) this.#show("reattaching");
+    while (this.#isLive) {
       const milliseconds = PAUSES[tries++];
       if (milliseconds === undefined || this.streamId === null) {
-        return this.#end(connection, { kind: "lost", error: unreachable() });
+        return this.#lose(unreachable());
       }
-      await pause(this.#host.environment, milliseconds, connection.signal, true);
-      if (!this.#isLive(connection)) return;
-      connection = this.#connect();
+      await pause(this.#host.environment, milliseconds, this.#leaving.signal, true);
+      if (!this.#isLive) return;
       const before = this.#seen;
-      const end = await this.#attach(connection, this.streamId);
+      const end = await this.#attach(this.streamId);
       if (end === "left") return;
-      if (end === "done") return this.#conclude(connection);
-      if (end !== "cut") return this.#end(connection, { kind: "lost", error: end });
+      if (end === "done") return this.#conclude();
+      if (end !== "cut") return this.#lose(end);
       if (this.#seen > before) tries = 0;
-      this.#show(connection, "reattaching");
+      this.#show("reattaching");
     }
   }
 
-  async #attach(connection: AbortController, streamId: string): Promise<Reading | ApiError> {
+  async #attach(streamId: string): Promise<Reading | ApiError> {
     const { api, environment } = this.#host;
+    const connection = this.#connect();
     const undo = environment.after(ATTACH_MS, () => connection.abort());
     let response: Response;
     try {
@@ -179,15 +179,15 @@ export class Run {
     }
     const named = response.headers.get("X-Stream-Id");
     if (named !== null && named !== streamId) {
-      this.#host.refused("otherStream");
-      connection.abort();
+      this.#host.refused("otherStream"); // guard 3, of all that this response would bring
+      void response.body?.cancel().catch(() => undefined);
       return "cut";
     }
-    this.#show(connection);
-    return this.#read(connection, response);
+    this.#show();
+    return this.#read(response);
   }
 
-  async #read(connection: AbortController, response: Response): Promise<Reading> {
+  async #read(response: Response): Promise<Reading> {
     if (response.body === null) return "cut";
     const bytes = response.body.getReader();
     const leave = () => void bytes.cancel().catch(() => undefined);
@@ -201,7 +201,7 @@ export class Run {
       for (;;) {
         const { done, value } = await events.next();
         if (done) return this.#failure === null ? value : "done"; // nothing follows an error
-        if (!this.#take(connection, value)) return "left";
+        if (!this.#take(value)) return "left";
       }
     } catch {
       return "cut"; // whoever has left is told by #isLive: an abort is no error
@@ -212,8 +212,8 @@ export class Run {
   }
 
   /** Take an event in, unless a guard refuses it; false when there is nothing more to read for. */
-  #take(connection: AbortController, event: ServerEvent): boolean {
-    if (!this.#isLive(connection)) return this.#drop("notLive"); // guard 2
+  #take(event: ServerEvent): boolean {
+    if (!this.#isLive) return this.#drop("notLive"); // guard 2
     const frame = readFrame(event.data);
     const named = frame?.streamId ?? null;
     this.#name(named);
@@ -226,13 +226,13 @@ export class Run {
     this.reasoning += frame?.reasoning ?? "";
     this.#finishReason = frame?.finishReason ?? this.#finishReason;
     this.#failure = frame?.error ?? this.#failure;
-    this.#show(connection);
+    this.#show();
     return true;
   }
 
-  /** Guard 2: the run is the one its message waits for, this is its connection, and nobody left. */
-  #isLive(connection: AbortController): boolean {
-    return this.#host.isActive(this) && connection === this.#connection && !this.#isLeft; // guard 2
+  /** It is the run that its message waits for, and nobody has left it. */
+  get #isLive(): boolean {
+    return this.#host.isActive(this) && this.isReading; // guard 2
   }
 
   #drop(why: keyof Dropped): false {
@@ -240,7 +240,7 @@ export class Run {
     return false;
   }
 
-  /** Open a connection's scope; an older one of this run is closed, and what it brings refused. */
+  /** Open a connection's scope; the one before is closed. */
   #connect(): AbortController {
     this.#connection?.abort();
     this.#connection = new AbortController();
@@ -250,12 +250,12 @@ export class Run {
   #name(streamId: string | null): void {
     if (this.streamId !== null || streamId === null) return;
     this.streamId = streamId;
-    this.#isNamed.abort();
+    this.#naming.abort();
     this.#host.named(this);
   }
 
-  #show(connection: AbortController, state: AnswerState = this.#progress()): void {
-    if (!this.#isLive(connection)) return;
+  #show(state: AnswerState = this.#progress()): void {
+    if (!this.#isLive) return;
     this.state = state;
     this.#host.progressed(this);
   }
@@ -265,18 +265,22 @@ export class Run {
     return this.#waits && !this.hasBegun ? "queued" : "thinking";
   }
 
-  #conclude(connection: AbortController): void {
+  #conclude(): void {
     const failure = this.#failure;
     this.#end(
-      connection,
       failure === null
         ? { kind: "complete", finishReason: this.#finishReason }
         : { kind: "error", error: failure },
     );
   }
 
-  #end(connection: AbortController, ending: Ending): void {
-    if (!this.#isLive(connection)) return;
+  #lose(error: ApiError): void {
+    this.#show("reattaching");
+    this.#end({ kind: "lost", error });
+  }
+
+  #end(ending: Ending): void {
+    if (!this.#isLive) return;
     this.#host.ended(this, ending);
   }
 }

@@ -126,7 +126,7 @@ export function layOver(
   const known = new Map(shown.map((turn) => [turn.streamId ?? "", turn]));
   const nameless = shown.filter((turn) => turn.streamId === null);
   let joins = false;
-  const stored = turnsOf(cards).map((turn) => {
+  const stored = turnsOf(cards).map((turn, index) => {
     let match = known.get(turn.streamId ?? "");
     if (match === undefined) {
       const text = promptOf(turn)?.text;
@@ -135,14 +135,15 @@ export function layOver(
     }
     joins ||= match?.seq != null;
     if (match === undefined) return turn;
-    return reading.has(match.key) ? join(match, turn) : replace(match, turn);
+    const whole = index === 0 && hasOlder ? withBeginning(turn, match) : turn;
+    return reading.has(match.key) ? join(match, whole) : replace(match, whole);
   });
   const first = cards[0]?.seq ?? Number.POSITIVE_INFINITY;
   const taken = new Set(stored.map((turn) => turn.key));
   const result = [...stored];
   let anchor: string | null = null;
   const older: Turn[] = [];
-  for (const turn of shown) {
+  for (const [index, turn] of shown.entries()) {
     if (taken.has(turn.key)) {
       anchor = turn.key;
     } else if (turn.seq !== null && turn.seq < first && hasOlder && joins) {
@@ -150,7 +151,9 @@ export function layOver(
     } else if (reading.has(turn.key)) {
       result.push(turn);
     } else if (!turn.isKept && promptOf(turn) !== null) {
-      result.splice(result.findIndex((one) => one.key === anchor) + 1, 0, turn);
+      const next = shown.slice(index).find((one) => taken.has(one.key));
+      const place = result.findIndex((one) => one.key === (anchor ?? next?.key));
+      result.splice(place < 0 ? result.length : place + (anchor === null ? 0 : 1), 0, turn);
       anchor = turn.key;
     }
   }
@@ -196,6 +199,14 @@ function messageOf(card: MessageCard): Message | null {
   if (card.role === "user") return { key, role: "user", text, streamId };
   if (card.role !== "assistant") return null;
   return { key, role: "assistant", text, reasoning, streamId, ...outcomeStored(card) };
+}
+
+/** The border of two pages may go through a turn, of which more is shown than the page has. */
+function withBeginning(stored: Turn, shown: Turn): Turn {
+  const missing = shown.messages.length - stored.messages.length;
+  if (missing <= 0) return stored;
+  const messages = [...shown.messages.slice(0, missing), ...stored.messages];
+  return { ...stored, messages, seq: shown.seq };
 }
 
 /** What is being read here, with what the history knows of its beginning. */

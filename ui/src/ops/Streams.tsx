@@ -5,6 +5,7 @@ import { causeInWords, inSeconds, readersOf, seenOf } from "./figures";
 import { isUnderWay, type OpsSnapshot, type OpsStore, type Stop } from "./opsStore";
 import type { Overview } from "./overview";
 import type { Row } from "./rows";
+import "./streams.css";
 
 interface Props {
   readonly store: OpsStore;
@@ -49,18 +50,11 @@ export function Streams({ store, snapshot, overview }: Props) {
   );
 }
 
-/** Rows stay where they are while the pointer or the focus is among them. */
+/** Rows stay where they are while the pointer is among them, or the focus by the keyboard. */
 function holding(store: OpsStore) {
-  const isWithin = (event: FocusEvent | PointerEvent) =>
-    event.relatedTarget instanceof Node && event.currentTarget.contains(event.relatedTarget);
-  const isFocused = (event: PointerEvent) => event.currentTarget.contains(document.activeElement);
-  return {
-    onPointerEnter: () => store.hold(true),
-    onPointerLeave: (event: PointerEvent) => store.hold(isFocused(event)),
-    onFocus: () => store.hold(true),
-    onBlur: (event: FocusEvent) =>
-      store.hold(isWithin(event) || event.currentTarget.matches(":hover")),
-  };
+  const look = ({ currentTarget }: FocusEvent | PointerEvent) =>
+    store.hold(currentTarget.matches(":hover, :has(:focus-visible)"));
+  return { onPointerEnter: look, onPointerLeave: look, onFocus: look, onBlur: look };
 }
 
 interface RowProps {
@@ -117,13 +111,13 @@ function stateOf({ stream }: Row): string {
 
 function Stops({ stops }: { stops: readonly Stop[] }) {
   return (
-    <ul className="ops-stops" role="status" aria-atomic="false">
+    <div className="ops-stops" role="status" aria-atomic="false">
       {stops.map((stop) => (
-        <li key={stop.streamId} data-note>
+        <p key={stop.streamId} data-note>
           <code>{stop.streamId}</code> {outcomeOf(stop)}
-        </li>
+        </p>
       ))}
-    </ul>
+    </div>
   );
 }
 

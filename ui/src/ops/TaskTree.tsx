@@ -1,7 +1,6 @@
 // Every task of the server as text, to read and to hand on.
 
-import { useState } from "react";
-import { copyText } from "../lib/copy";
+import { CopyButton } from "../components/CopyButton";
 import type { OpsStore, Tasks } from "./opsStore";
 import type { Overview } from "./overview";
 
@@ -28,12 +27,6 @@ export function TaskTree({ store, tasks, overview }: Props) {
 
 function Tree({ store, tasks }: { store: OpsStore; tasks: Tasks }) {
   const { text, isReading, refusal } = tasks;
-  const [copied, setCopied] = useState<boolean | null>(null);
-  const read = () => {
-    setCopied(null);
-    void store.readTasks();
-  };
-  const copy = async () => setCopied(await copyText(text ?? ""));
   return (
     <>
       <p className="ops-quiet">
@@ -41,15 +34,15 @@ function Tree({ store, tasks }: { store: OpsStore; tasks: Tasks }) {
         about 0.2 ms for each live stream.
       </p>
       <div className="ops-buttons">
-        <button type="button" className="button" onClick={read} aria-disabled={isReading}>
+        <button
+          type="button"
+          className="button"
+          onClick={() => void store.readTasks()}
+          aria-disabled={isReading}
+        >
           {text === null ? "Show the tasks" : "Show them now"}
         </button>
-        {text !== null && (
-          <button type="button" className="button" onClick={copy}>
-            Copy tasks
-          </button>
-        )}
-        <span role="status">{copied === null ? "" : copied ? "Copied" : "Could not copy"}</span>
+        {text !== null && <CopyButton text={text} name="Copy tasks" />}
       </div>
       {refusal !== null && (
         <p className="ops-trouble" data-trouble>

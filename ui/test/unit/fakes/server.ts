@@ -26,6 +26,15 @@ export class FakeServer {
   refusal: Refusal | null = null;
   /** Headers of prompts wait until `releaseHeaders`. */
   holdsHeaders = false;
+  /** So does the next response, as it is now, of a path like this. */
+  holdsNext: RegExp | null = null;
+  /** Prompts wait before they begin, as if for the one before to unwind. */
+  delaysBeginning = false;
+  /** Prompts get there, but their responses do not come back. */
+  losesResponses = false;
+  missesHistory = false;
+  /** What the answers that are read on are called. */
+  misnames: string | null = null;
   /** A fetch wrapper that does not pass `signal` on. */
   ignoresAbort = false;
   supersedes = true;
@@ -84,12 +93,17 @@ export class FakeServer {
     if (this.isDown) throw new TypeError("Failed to fetch");
     if (headers.Authorization !== `Bearer ${this.key}`) return refuse(401, "invalid_api_key");
     const response = this.#route(request, signal);
-    await Promise.resolve();
-    if (this.holdsHeaders && request.method === "POST" && !path.endsWith("/cancel")) {
+    if (this.losesResponses && path === "/v1/chat/completions") throw new TypeError("lost");
+    const isNext = this.holdsNext?.test(path) ?? false;
+    if (isNext) this.holdsNext = null;
+    if (isNext || (this.holdsHeaders && path === "/v1/chat/completions")) {
       await new Promise<void>((resolve, reject) => {
         this.#held.push(resolve);
         signal?.addEventListener("abort", () => reject(signal.reason));
       });
+      const id = response.headers.get("X-Stream-Id") ?? "";
+      const cause = this.streams.find((stream) => stream.id === id)?.cause ?? "completed";
+      if (!isNext && cause !== "completed") return refuse(409, cause, { "X-Stream-Id": id });
     }
     return response;
   }
@@ -145,7 +159,8 @@ export class FakeServer {
     }
     if (policy === "reject" && this.live(sessionId).length > 0) return refuse(409, "session_busy");
     this.#take(sessionId, String(request.body.prompt), policy, request.body.replaces);
-    return this.#respond(this.last(), this.last().attach(0, false, signal));
+    const stream = this.last();
+    return this.#respond(stream.attach(0, false, signal), stream.id);
   }
 
   #take(sessionId: string, prompt: string, policy: string, replaces: unknown): void {
@@ -159,7 +174,8 @@ export class FakeServer {
       if (policy === "rollback") this.streams = this.streams.filter((one) => !live.includes(one));
     }
     this.streams.push(stream);
-    if (policy !== "enqueue" || live.length === 0) stream.begin();
+    const waits = policy === "enqueue" && live.length > 0;
+    if (!waits && !this.delaysBeginning) stream.begin();
     if (!this.#titles.has(sessionId)) this.#titles.set(sessionId, prompt);
   }
 
@@ -168,11 +184,12 @@ export class FakeServer {
     if (stream === undefined || stream.isForgotten) return refuse(404, "not_found");
     if (stream.isGone) return refuse(410, "stream_gone");
     if (after > stream.events.length) return refuse(400, "invalid_request");
-    return this.#respond(stream, stream.attach(after, true, signal));
+    return this.#respond(stream.attach(after, true, signal), this.misnames ?? stream.id);
   }
 
-  #respond(stream: FakeStream, connection: Connection): Response {
-    const headers = { "X-Stream-Id": stream.id, "Content-Type": "text/event-stream" };
+  #respond(connection: Connection, name: string): Response {
+    const headers = new Headers({ "X-Stream-Id": name, "Content-Type": "text/event-stream" });
+    if (this.missesHistory) headers.set("X-History", "unavailable");
     return new Response(connection.body, { headers });
   }
 

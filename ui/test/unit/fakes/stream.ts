@@ -56,7 +56,6 @@ export class FakeStream {
   isForgotten = false;
   #text = "";
   #finishReason: string | null = null;
-  #state = "interrupted";
   #seq = 0;
 
   constructor(
@@ -119,13 +118,11 @@ export class FakeStream {
   finish(reason = "stop"): void {
     this.#finishReason = reason;
     this.#emit({ id: this.id, choices: [{ delta: {}, finish_reason: reason }] });
-    this.#state = "complete";
     this.#conclude("completed");
   }
 
   /** Fail as the server says it: an error event. */
   fail(code: string, cause: string): void {
-    this.#state = "failed";
     this.#emit({ error: { message: `(${code})`, code } });
     this.#conclude(cause);
   }
@@ -166,7 +163,7 @@ export class FakeStream {
         seq: this.#seq + 1,
         role: "assistant",
         content: this.isLive ? "" : this.#text,
-        state: this.isLive ? "streaming" : this.#state,
+        state: stateOf(this.cause),
         cause,
         ...(this.#finishReason === null ? {} : { finish_reason: this.#finishReason }),
       },
@@ -195,4 +192,10 @@ export class FakeStream {
     const next = this.server.live(this.sessionId).find((stream) => !stream.hasBegun);
     next?.begin();
   }
+}
+
+function stateOf(cause: string | null): string {
+  if (cause === null) return "streaming";
+  if (cause === "completed") return "complete";
+  return cause.startsWith("upstream") ? "failed" : "interrupted";
 }

@@ -5,6 +5,8 @@ import type { Environment, Undo } from "../../../src/lib/environment";
 import type { AnswerMessage, Conversation } from "../../../src/lib/types";
 import { FakeServer } from "./server";
 
+declare function setImmediate(callback: () => void): unknown; // Node's
+
 interface Timer {
   readonly at: number;
   readonly callback: () => void;
@@ -12,7 +14,8 @@ interface Timer {
 
 /** Until every promise that can has gone on. Nothing here waits for a clock. */
 export async function settle(): Promise<void> {
-  for (let round = 0; round < 5; round++) await new Promise((resolve) => setImmediate(resolve));
+  for (let round = 0; round < 5; round++)
+    await new Promise<void>((resolve) => setImmediate(resolve));
 }
 
 export class World implements Environment {

@@ -71,7 +71,7 @@ test("durations and sizes have their unit", () => {
 });
 
 test("who reads an answer, or how long it lives on without anybody", () => {
-  expect(readersOf(streamOf({ readers: 1 }))).toBe("1");
+  expect(readersOf(streamOf({ readers: 1, bytesBehind: 1023 }))).toBe("1");
   expect(readersOf(streamOf({ readers: 2, bytesBehind: 5000 }))).toBe("2, 5 KB behind");
   expect(readersOf(streamOf({ graceLeft: 20 }))).toBe("nobody, 20 s left");
   expect(readersOf(streamOf())).toBe("nobody");

@@ -1,0 +1,445 @@
+// Asking, stopping, taking over, asking again: one conversation and one tab.
+
+import { expect, it } from "vitest";
+import { answers, lastAnswer, lines, shown, World } from "./fakes/world";
+
+/** A store whose answer to "hello" has begun to stream. */
+async function streaming(world = new World()) {
+  const store = await world.store();
+  store.send("hello");
+  await world.advance(0);
+  world.server.last().text("some");
+  await world.advance(0);
+  return { world, server: world.server, store, stream: world.server.last() };
+}
+
+it("a prompt is sent with its session, policy and the wish to live on, and the address says where", async () => {
+  const world = new World();
+  const store = await world.store();
+  store.chooseModel("large");
+  expect(store.send("hello")).toBe(true);
+  const [prompt] = world.server.prompts;
+  const id = shown(store).id;
+  expect(prompt?.body).toEqual({
+    prompt: "hello",
+    model: "large",
+    stream: true,
+    stream_options: { include_usage: true },
+  });
+  expect(prompt?.headers).toMatchObject({
+    "X-Session-Id": id,
+    "X-Session-Policy": "interrupt",
+    "X-On-Disconnect": "continue",
+  });
+  expect(world.address).toBe(`#/c/${id}`);
+});
+
+it("an answer is sending, thinking, streaming, complete", async () => {
+  const world = new World();
+  const store = await world.store();
+  world.server.holdsHeaders = true;
+  store.send("hello");
+  expect(lastAnswer(store).state).toBe("sending");
+  world.server.releaseHeaders();
+  await world.advance(0);
+  expect(lastAnswer(store).state).toBe("thinking");
+  world.server.last().reasoning("hm");
+  await world.advance(0);
+  expect(lastAnswer(store)).toMatchObject({ state: "thinking", reasoning: "hm" });
+  world.server.last().text("4");
+  await world.advance(0);
+  expect(lastAnswer(store)).toMatchObject({ state: "streaming", text: "4" });
+  world.server.last().finish();
+  await world.advance(0);
+  expect(lastAnswer(store)).toMatchObject({ state: "complete", cause: "completed", note: null });
+  expect(store.getSnapshot().announcement).toBe("Answer complete.");
+});
+
+it("nothing but whitespace is not sent", async () => {
+  const world = new World();
+  const store = await world.store();
+  expect(store.send(" \n")).toBe(false);
+  expect(world.server.prompts).toEqual([]);
+});
+
+it("an answer that reached its length limit says so", async () => {
+  const { world, store, stream } = await streaming();
+  stream.finish("length");
+  await world.advance(0);
+  expect(lastAnswer(store).note).toBe("cut off at the length limit");
+});
+
+it("an answer without the stored conversation says so", async () => {
+  const world = new World();
+  const store = await world.store();
+  world.server.missesHistory = true;
+  store.send("hello");
+  await world.advance(0);
+  world.server.last().finish();
+  await world.advance(0);
+  expect(lastAnswer(store).note).toMatch("without the conversation");
+});
+
+it("tokens of one frame are one change, and of a hidden tab none, until the end", async () => {
+  const { world, store, stream } = await streaming();
+  world.visible = false;
+  let changes = 0;
+  store.subscribe(() => changes++);
+  stream.text(" more");
+  await world.advance(0);
+  expect(changes).toBe(0);
+  stream.finish();
+  await world.advance(0);
+  expect(changes).toBeGreaterThan(0);
+  expect(lastAnswer(store)).toMatchObject({ state: "complete", text: "some more" });
+});
+
+it("tokens of one message leave all others the same objects", async () => {
+  const { world, store, stream } = await streaming();
+  stream.finish();
+  store.send("again");
+  await world.advance(0);
+  const before = store.getSnapshot();
+  world.server.last().text("new");
+  await world.advance(0);
+  const after = store.getSnapshot();
+  expect(after).not.toBe(before);
+  expect(after.sessions).toBe(before.sessions);
+  expect(after.models).toBe(before.models);
+  const [one, two] = [before.conversation.messages, after.conversation.messages];
+  expect(two.map((message, index) => message === one[index])).toEqual([true, true, true, false]);
+});
+
+it("a prompt takes the answer over: what had come stays, marked, and the text is the new one's", async () => {
+  const { world, store } = await streaming();
+  store.send("no, this");
+  await world.advance(0);
+  world.server.last().text("right");
+  await world.advance(0);
+  expect(lines(store)).toEqual([
+    "> hello",
+    "< interrupted: some",
+    "> no, this",
+    "< streaming: right",
+  ]);
+  expect(answers(store)[0]).toMatchObject({
+    cause: "superseded",
+    note: "a newer prompt took over",
+  });
+  expect(world.server.cancels).toEqual([]);
+});
+
+it("taking over while the headers are on their way shows nothing of the first", async () => {
+  const world = new World();
+  const store = await world.store();
+  world.server.holdsHeaders = true;
+  store.send("one");
+  await world.advance(0);
+  store.send("two");
+  world.server.releaseHeaders();
+  await world.advance(0);
+  world.server.last().text("2");
+  await world.advance(0);
+  expect(lines(store)).toEqual(["> one", "< interrupted: ", "> two", "< streaming: 2"]);
+  expect(store.getSnapshot().sessionsTrouble).toBe(null);
+});
+
+it("rollback takes the turn that it ends out", async () => {
+  const { world, store } = await streaming();
+  store.choosePolicy("rollback");
+  store.send("forget it");
+  await world.advance(0);
+  expect(lines(store)).toEqual(["> forget it", "< thinking: "]);
+});
+
+it("reject leaves the answer alone, and says why the prompt was refused", async () => {
+  const { world, store, stream } = await streaming();
+  store.choosePolicy("reject");
+  store.send("me too");
+  await world.advance(0);
+  stream.text(" more");
+  await world.advance(0);
+  expect(answers(store)[0]).toMatchObject({ state: "streaming", text: "some more" });
+  expect(lastAnswer(store)).toMatchObject({ state: "failed" });
+  expect(lastAnswer(store).trouble?.sentence).toMatch("another answer");
+});
+
+it("enqueue waits its turn, three at most", async () => {
+  const { world, store, stream } = await streaming();
+  store.choosePolicy("enqueue");
+  expect(["a", "b", "c", "d"].map((text) => store.send(text))).toEqual([true, true, true, false]);
+  expect(shown(store).trouble?.sentence).toMatch("3 prompts wait already");
+  await world.advance(0);
+  expect(answers(store).map((answer) => answer.state)).toEqual([
+    "streaming",
+    "queued",
+    "queued",
+    "queued",
+  ]);
+  stream.finish();
+  await world.advance(0);
+  expect(answers(store)[1]?.state).toBe("thinking");
+  expect(store.send("d")).toBe(true);
+});
+
+it("a fifth stream is refused with a sentence, and taking over is not", async () => {
+  const world = new World();
+  const store = await world.store();
+  for (const prompt of ["1", "2", "3", "4"]) {
+    store.openNew();
+    expect(store.send(prompt)).toBe(true);
+    await world.advance(0);
+  }
+  expect(store.send("4 again")).toBe(true);
+  store.openNew();
+  expect(store.send("5")).toBe(false);
+  expect(shown(store).trouble).toMatchObject({ canRetry: false });
+});
+
+it("stop shows what was seen: the model is idle", async () => {
+  const { world, server, store, stream } = await streaming();
+  store.stop();
+  expect(lastAnswer(store).state).toBe("stopping");
+  expect(shown(store).isLive).toBe(false);
+  await world.advance(0);
+  expect(lastAnswer(store)).toMatchObject({
+    state: "interrupted",
+    cause: "stopped",
+    text: "some",
+    note: "stopped in 4 ms, model idle",
+  });
+  expect(stream.cause).toBe("stopped");
+  expect(server.cancels).toHaveLength(1);
+  expect(store.getSnapshot().announcement).toBe("Answer stopped.");
+});
+
+it("stop shows what was seen: the model server does not say", async () => {
+  const { world, server, store } = await streaming();
+  server.receipt = { upstream_closed_ms: 4.1, backend_idle_ms: null };
+  store.stop();
+  await world.advance(0);
+  expect(lastAnswer(store).note).toBe(
+    "stopped in 4 ms; the model server does not say whether it is idle",
+  );
+});
+
+it("a stop that came too late shows the whole answer", async () => {
+  const { world, store, stream } = await streaming();
+  store.stop();
+  stream.text(" and all");
+  stream.finish();
+  await world.advance(0);
+  expect(lastAnswer(store)).toMatchObject({ state: "complete", text: "some and all" });
+});
+
+it("stop while the headers are on their way waits for the name, and then aborts and names it", async () => {
+  const world = new World();
+  const store = await world.store();
+  world.server.holdsHeaders = true;
+  store.send("hello");
+  store.stop();
+  await world.advance(0);
+  const stream = world.server.last();
+  expect(lastAnswer(store).state).toBe("stopping");
+  expect(world.server.cancels).toEqual([]);
+  expect(stream.connection.isOpen).toBe(true);
+  world.server.releaseHeaders();
+  stream.text("never shown");
+  await world.advance(0);
+  expect(world.server.cancels.map((request) => request.body.stream_id)).toEqual([stream.id]);
+  expect(lastAnswer(store)).toMatchObject({ state: "interrupted", cause: "stopped", text: "" });
+});
+
+it("stop while the headers do not come at all gives up in time, and names nobody", async () => {
+  const world = new World();
+  const store = await world.store();
+  world.server.holdsHeaders = true;
+  store.send("hello");
+  store.stop();
+  await world.advance(5000);
+  expect(world.server.cancels).toEqual([]);
+  expect(world.server.last().connections[0]?.connection.isOpen).toBe(false);
+  // The server has begun it all the same: the page finds that out, and shows it with a Stop.
+  expect(lastAnswer(store)).toMatchObject({ state: "thinking", streamId: world.server.last().id });
+  world.server.holdsHeaders = false;
+  store.stop();
+  await world.advance(0);
+  expect(world.server.last().cause).toBe("stopped");
+});
+
+it("stop of a prompt that is refused meanwhile says that it never began", async () => {
+  const world = new World();
+  const store = await world.store();
+  world.server.holdsHeaders = true;
+  world.server.refusal = { status: 429, code: "queue_full" };
+  store.send("hello");
+  store.stop();
+  world.server.releaseHeaders();
+  await world.advance(0);
+  expect(lastAnswer(store)).toMatchObject({
+    state: "interrupted",
+    note: "stopped before it began",
+  });
+});
+
+it("a stop that cannot get through is tried again, and its failure said", async () => {
+  const { world, server, store, stream } = await streaming();
+  server.isDown = true;
+  store.stop();
+  await world.advance(600);
+  server.isDown = false;
+  await world.advance(1000);
+  expect(stream.cause).toBe("stopped");
+  expect(lastAnswer(store).note).toBe("stopped in 4 ms, model idle");
+
+  store.send("more");
+  await world.advance(0);
+  server.isDown = true;
+  store.stop();
+  await world.advance(8000);
+  expect(lastAnswer(store).note).toMatch("the server could not be told");
+  server.isDown = false;
+  await world.advance(4000); // it is there yet, and not followed but stopped
+  expect(server.last()).toMatchObject({ cause: "stopped", connections: { length: 1 } });
+  expect(lastAnswer(store).note).toBe("stopped in 4 ms, model idle");
+});
+
+it("a prompt that takes over while a stop is under way wins", async () => {
+  const world = new World();
+  const store = await world.store();
+  world.server.holdsHeaders = true;
+  store.send("one");
+  store.stop();
+  store.send("two");
+  await world.advance(0);
+  expect(answers(store)[0]).toMatchObject({
+    cause: "superseded",
+    note: "a newer prompt took over",
+  });
+  world.server.releaseHeaders();
+  await world.advance(0);
+  world.server.last().finish();
+  await world.advance(0);
+  expect(answers(store).map((answer) => answer.cause)).toEqual(["superseded", "completed"]);
+  expect(world.server.cancels).toEqual([]);
+});
+
+it("stop in a queue stops the one that is answered, and the next begins", async () => {
+  const { world, store } = await streaming();
+  store.choosePolicy("enqueue");
+  store.send("next");
+  await world.advance(0);
+  store.stop();
+  await world.advance(0);
+  expect(answers(store).map((answer) => answer.state)).toEqual(["interrupted", "thinking"]);
+});
+
+it("retry asks the same in the place of the turn, and names what it replaces", async () => {
+  const { world, server, store, stream } = await streaming();
+  stream.fail("upstream_eof", "upstream_eof");
+  await world.advance(0);
+  expect(lastAnswer(store)).toMatchObject({ state: "failed", cause: "upstream_eof" });
+  expect(lastAnswer(store).trouble?.canRetry).toBe(true);
+  store.retry(lastAnswer(store).key);
+  await world.advance(0);
+  expect(server.prompts.at(-1)?.body).toMatchObject({ prompt: "hello", replaces: stream.id });
+  server.last().text("better");
+  server.last().finish();
+  await world.advance(0);
+  expect(lines(store)).toEqual(["> hello", "< complete: better"]);
+});
+
+it("edit asks another prompt in the place of the turn: it and all after it go", async () => {
+  const { world, server, store, stream } = await streaming();
+  stream.finish();
+  await world.advance(0);
+  store.send("second");
+  await world.advance(0);
+  const first = shown(store).messages[0]?.key ?? "";
+  store.edit(first, "hello, you");
+  await world.advance(0);
+  expect(server.prompts.at(-1)?.body).toMatchObject({ prompt: "hello, you", replaces: stream.id });
+  expect(lines(store)).toEqual(["> hello, you", "< thinking: "]);
+});
+
+it("what an edit takes the place of comes back when the edit is refused, and its retry names it still", async () => {
+  const { world, server, store, stream } = await streaming();
+  stream.finish();
+  await world.advance(0);
+  server.refusal = { status: 503, code: "overloaded", headers: { "Retry-After": "2" } };
+  store.edit(shown(store).messages[0]?.key ?? "", "other");
+  await world.advance(0);
+  expect(lines(store)).toEqual(["> hello", "< complete: some", "> other", "< failed: "]);
+  expect(lastAnswer(store).trouble?.sentence).toMatch("Try again in 2 seconds.");
+  store.retry(lastAnswer(store).key);
+  await world.advance(0);
+  expect(server.prompts.at(-1)?.body).toMatchObject({ prompt: "other", replaces: stream.id });
+  expect(lines(store)).toEqual(["> other", "< thinking: "]);
+});
+
+it("an answer that a refused prompt wanted to take over is followed again", async () => {
+  const { world, server, store, stream } = await streaming();
+  server.refusal = { status: 503, code: "server_shutdown" };
+  store.send("no, this");
+  await world.advance(0);
+  stream.text(" more");
+  await world.advance(0);
+  expect(lines(store)).toEqual(["> hello", "< streaming: some more", "> no, this", "< failed: "]);
+});
+
+it("a prompt that did not get there is not sent again by itself, and can be retried", async () => {
+  const world = new World();
+  const store = await world.store();
+  world.server.isDown = true;
+  store.send("hello");
+  await world.advance(60_000);
+  expect(world.server.prompts).toHaveLength(1);
+  expect(lastAnswer(store)).toMatchObject({ state: "failed", trouble: { canRetry: true } });
+  world.server.isDown = false;
+  store.retry(lastAnswer(store).key);
+  await world.advance(0);
+  expect(lines(store)).toEqual(["> hello", "< thinking: "]);
+});
+
+it("a prompt whose response was lost is found again in the history", async () => {
+  const world = new World();
+  const store = await world.store();
+  world.server.losesResponses = true;
+  store.send("hello");
+  await world.advance(0);
+  world.server.losesResponses = false;
+  await world.advance(4000);
+  world.server.last().text("here");
+  await world.advance(0);
+  expect(lines(store)).toEqual(["> hello", "< streaming: here"]);
+});
+
+it("what an edit takes the place of does not come back while the edit has not begun", async () => {
+  const { world, server, store, stream } = await streaming();
+  stream.finish();
+  await world.advance(0);
+  server.delaysBeginning = true;
+  store.edit(shown(store).messages[0]?.key ?? "", "other");
+  await world.advance(0);
+  const { id } = shown(store);
+  store.openNew();
+  store.open(id); // which reads the history again
+  await world.advance(0);
+  expect(lines(store)).toEqual(["> other", "< thinking: "]);
+  server.last().begin();
+  server.last().text("new");
+  await world.advance(0);
+  expect(lines(store)).toEqual(["> other", "< streaming: new"]);
+});
+
+it("a prompt that waits is not shown twice, though the list names it before its headers come", async () => {
+  const { world, server, store } = await streaming();
+  store.choosePolicy("enqueue");
+  server.holdsHeaders = true;
+  store.send("next");
+  await world.advance(4000);
+  expect(lines(store)).toEqual(["> hello", "< streaming: some", "> next", "< sending: "]);
+  server.releaseHeaders();
+  await world.advance(0);
+  expect(lines(store)).toEqual(["> hello", "< streaming: some", "> next", "< queued: "]);
+});
