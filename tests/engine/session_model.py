@@ -104,14 +104,15 @@ class SessionModel:
 
     def prompt(self, answer: Answer, policy: Policy, now: float) -> None:
         """Take a prompt that is not refused."""
-        if policy in SUPERSEDING:
-            for other in list(self.lines.get(answer.key, [])):
-                if other.cause is None:
-                    other.successor = answer
-                    other.is_rolled_back = policy is Policy.ROLLBACK
-                self.cancel(other, Cause.SUPERSEDED, now)
-        self.lines.setdefault(answer.key, []).append(answer)
+        line = self.lines.setdefault(answer.key, [])
+        others = list(line)
+        line.append(answer)
         self.answers.append(answer)
+        for other in others if policy in SUPERSEDING else ():
+            if other.cause is None:
+                other.successor = answer
+                other.is_rolled_back = policy is Policy.ROLLBACK
+            self.cancel(other, Cause.SUPERSEDED, now)
 
     def cancel(self, answer: Answer, cause: Cause, now: float) -> None:
         """End an answer; the first cause stays, and what has one is only hurried."""
@@ -151,7 +152,7 @@ class SessionModel:
         while any(self._move(answer, now) for answer in self.live) or self._promote(now):
             pass
         for answer in self.live:
-            if answer.has_words and not answer.is_released:
+            if answer.has_words and answer.cause is None:  # what a cancel finds waits for the end
                 self.history.take_place(answer)
         self.kept = [(until, answer) for until, answer in self.kept if until > soon]
         self.kept += [
