@@ -15,12 +15,14 @@ BIN := .venv/bin
 # wants async hooks, and a coroutine that has what it needs should not yield), 127 (use httpx2).
 ASYNC_RULES := --enable=ASYNC,ASYNC900 --disable=ASYNC124,ASYNC127,ASYNC910,ASYNC911,ASYNC912,ASYNC913 \
 	--startable-in-context-manager=run,run_services,serve_sim
+PYTEST := $(BIN)/python -X dev -m pytest
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PAGE := $(BIN)/python hatch_build.py
 NODE := $(PAGE) has-node || { echo "installing Node from PyPI: there is none that will do"; \
 	$(PIP) install --require-hashes -r requirements/node.txt; }
 
-.PHONY: run install page check test clean lock format peers bench
+.PHONY: run install page check test test-faults test-storm test-page test-others test-alone clean \
+	lock format peers bench
 
 run: .venv/installed
 	@exec $(BIN)/jarvis-trio serve --host "$(HOST)" --port "$(PORT)"
@@ -36,10 +38,33 @@ check: .venv/test-installed ui/node_modules/.with-tools
 	@echo "== floors";       $(BIN)/lint-imports --no-cache
 	@echo "== page";         $(PAGE) npm run --silent check
 
+# Most tests wait, for processes and for time: four lots that take about as long are run at once,
+# and what a lot says is shown when it has ended. Those that judge time or memory, or take every
+# core, come after them and have the machine for themselves.
+FAULTS := tests/end_to_end/faults
+STORM := tests/end_to_end/storm tests/storm
+BROWSER := tests/browser
 test: .venv/test-installed ui/node_modules/.with-tools
 	@$(PAGE)
+	@$(MAKE) --no-print-directory --keep-going --jobs --output-sync=target \
+		test-faults test-storm test-page test-others; failed=$$?; \
+	$(MAKE) --no-print-directory test-alone && exit $$failed
+
+test-faults:
+	$(PYTEST) -m "not alone" $(FAULTS)
+
+test-storm:
+	$(PYTEST) -m "not alone" $(STORM)
+
+test-page:
 	$(PAGE) npm test --silent
-	$(BIN)/python -X dev -m pytest
+	$(PYTEST) -m "not alone" $(BROWSER)
+
+test-others:
+	$(PYTEST) -m "not alone" $(addprefix --ignore=,$(FAULTS) $(STORM) $(BROWSER))
+
+test-alone:
+	$(PYTEST) -m alone
 
 # The peers' packages are not locked: what the newest do is what people get.
 peers: .venv/test-installed
@@ -84,7 +109,7 @@ lock:
 
 page: .venv/locked
 	@$(PAGE) is-built || { echo "building the page"; $(NODE); $(PAGE); } || \
-		echo "GOING ON WITHOUT THE PAGE"
+		echo "GOING ON WITHOUT A NEW PAGE"
 
 .venv/installed: .venv/locked pyproject.toml | page
 	@$(PIP) install --no-build-isolation --no-deps -e .

@@ -33,8 +33,8 @@ QUIETLY = ("--loglevel=error", "--no-audit", "--no-fund", "--no-update-notifier"
 PATIENTLY = ("--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000")
 """Where there is no network, npm would find that out for over a minute."""
 
-URL = re.compile(r"//[^\s/]+")
-HOSTS = re.compile(r"//(?:[^\s/@]*@)?([\w.-]+)|(?:ENOTFOUND|EAI_AGAIN) ([\w.-]+)")
+URL = re.compile(r"(https?)://[^\s/]+")
+HOSTS = re.compile(r"https?://(?:[^\s/@]*@)?([\w.-]+)|(?:ENOTFOUND|EAI_AGAIN) ([\w.-]+)")
 
 
 class PageError(Exception):
@@ -169,7 +169,7 @@ def _will_do(node: str) -> bool:
 def without_hosts(text: str) -> str:
     """Return what npm said without the registry's name, which is nobody else's affair."""
     hosts = {host for pair in HOSTS.findall(text) for host in pair if host}
-    text = URL.sub("//…", text)  # with what may stand before the name, a password too
+    text = URL.sub(r"\1://…", text)  # with what may stand before the name, a password too
     for host in sorted(hosts, key=len, reverse=True):
         text = text.replace(host, "…")
     return text

@@ -28,16 +28,6 @@ class Session:
         """Those that nothing has ended yet: the first is live, or about to be, the others wait."""
         return [stream for stream in self.streams if stream.cause is None]
 
-    def join(self, stream: LiveStream) -> None:
-        """Put ``stream`` at the end of the line.
-
-        What it replaces may itself be to replace another turn, and end before it does.
-        """
-        for other in self.streams:
-            if other.id == stream.replaces:
-                stream.replaces = other.replaces or other.id
-        self.line.append(stream)
-
     def ahead_of(self, stream: LiveStream) -> LiveStream | None:
         """Return whom ``stream``, which is in the line, waits for; None when it is its turn."""
         place = self.line.index(stream)
@@ -49,11 +39,17 @@ class Session:
         self.holder = stream
 
     def let_go(self, stream: LiveStream) -> None:
-        """Take ``stream`` out, wherever it is; idempotent."""
+        """Take ``stream`` out, wherever it is; idempotent.
+
+        Who waits to replace its turn replaces what that was to replace, if it leaves none.
+        """
         if self.holder is stream:
             self.holder = None
         elif stream in self.line:
             self.line.remove(stream)
+        for other in self.line if not stream.leaves_a_turn else ():
+            if other.replaces == stream.id:
+                other.replaces = stream.replaces
 
     def __repr__(self) -> str:
         return f"<Session {self.id} holder={self.holder} line={self.line}>"

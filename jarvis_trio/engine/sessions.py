@@ -159,7 +159,7 @@ class Sessions:
             other.cancel(Cause.SUPERSEDED, superseded_by(stream))
         if ahead := len(session.active):
             stream.log.info("stream_queued", ahead=ahead)
-        session.join(stream)
+        session.line.append(stream)
         self.streams.add(stream)
         self._metrics.begun.inc()
         self._nursery.start_soon(self._live, session, stream, name=f"stream {stream.id}")

@@ -114,6 +114,11 @@ class LiveStream:
         return self.prompt.session_id
 
     @property
+    def leaves_a_turn(self) -> bool:
+        """The history has a turn of it, and keeps that."""
+        return self.turn is not Turn.NONE and not self.is_rolled_back
+
+    @property
     def was_abandoned(self) -> bool:
         """It has been ended because nobody reads it: nobody can any more."""
         return self.cause in DEPARTURES

@@ -14,7 +14,7 @@ from tests.benchmarks.bench.record import Round
 from tests.benchmarks.bench.rounds import Plan, in_turn, steps
 from tests.benchmarks.peer import Command, NotHereError, Peer, Setting, printed, running
 from tests.benchmarks.servers import OURS_TWICE, OURS_WITH_DEBUG
-from tests.end_to_end.processes import free_port
+from tests.end_to_end.processes import reserved_port
 
 TWO_IN_ONE = """
 import http.server, sys
@@ -50,7 +50,7 @@ def test_a_server_of_two_processes_is_up_when_both_have_said_so(tmp_path: Path) 
         return Command([sys.executable, "-c", TWO_IN_ONE, str(setting.port)])
 
     peer = Peer("two", "in one", lambda _: "", command, ready="ready", processes=2)
-    with running(peer, Setting(free_port(), "", tmp_path)):
+    with reserved_port() as port, running(peer, Setting(port, "", tmp_path)):
         assert printed(tmp_path).count("ready") == 2
 
 
@@ -70,7 +70,7 @@ def test_what_a_process_had_used_that_is_no_more_is_not_taken_off() -> None:
 
 
 def test_the_client_knows_how_late_it_is_with_what_it_had_planned() -> None:
-    with Client(free_port(), None) as client:
+    with reserved_port() as port, Client(port, None) as client:
         done: list[int] = []
         due = time.monotonic_ns() - 30_000_000
         client.plan(due, lambda: done.append(time.monotonic_ns()))
@@ -80,7 +80,7 @@ def test_the_client_knows_how_late_it_is_with_what_it_had_planned() -> None:
 
 
 def test_the_client_is_done_when_what_it_had_planned_was_the_last() -> None:
-    with Client(free_port(), None) as client:
+    with reserved_port() as port, Client(port, None) as client:
         done: list[int] = []
         client.plan(time.monotonic_ns(), lambda: done.append(1))
         begun = time.monotonic()

@@ -27,11 +27,15 @@ NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """No authorities: loading them for each client takes longer than the gap between two prompts."""
 
 
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
+@contextlib.contextmanager
+def reserved_port() -> Iterator[int]:
+    """Give a port where nobody listens until the test does, and that nobody else is given."""
+    with socket.socket() as holder:
+        # Servers set the one or the other, and may have a port that is held by who set both.
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
 
 
 class LogLine(dict[str, str]):
@@ -121,24 +125,27 @@ def running_server(
     **settings: str,
 ) -> Iterator[Server]:
     """Run the documented command over ``upstream``; at the end it must go, without complaint."""
-    port = free_port()
     environment = {name: value for name, value in os.environ.items() if "JARVIS" not in name}
     environment |= {
         "PYTHONPATH": str(ROOT),
         "JARVIS_UPSTREAM": upstream,
         "JARVIS_LOG_LEVEL": "debug",
         "JARVIS_GRACEFUL_TIMEOUT_S": "1",
-        "JARVIS_LOG_FILE": str(tmp_path / "logs" / f"system-{port}.log"),
         **{f"JARVIS_{name.upper()}": value for name, value in settings.items()},
     }
     command = [sys.executable, "-X", "dev", "-m", "hypercorn", "-c", str(ROOT / "hypercorn.toml")]
-    command += ["-b", f"127.0.0.1:{port}", "--graceful-timeout", "4", *options]
-    command.append("jarvis_trio.asgi:app")
-    console = tmp_path / f"console-{port}.txt"
-    with console.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=tmp_path, env=environment, stdout=output, stderr=output
-        )
+    command += ["--graceful-timeout", "4", *options, "jarvis_trio.asgi:app"]
+    with reserved_port() as port:
+        environment.setdefault("JARVIS_LOG_FILE", str(tmp_path / "logs" / f"system-{port}.log"))
+        console = tmp_path / f"console-{port}.txt"
+        with console.open("wb") as output:
+            process = subprocess.Popen(
+                [*command, "-b", f"127.0.0.1:{port}"],
+                cwd=tmp_path,
+                env=environment,
+                stdout=output,
+                stderr=output,
+            )
         scheme = "http" if tls is None else "https"
         server = Server(
             process, f"{scheme}://127.0.0.1:{port}", Path(environment["JARVIS_LOG_FILE"])

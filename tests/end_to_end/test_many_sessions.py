@@ -43,6 +43,7 @@ def filled_database(folder: Path) -> str:
     return url
 
 
+@pytest.mark.alone
 def test_the_list_of_100_000_sessions_is_answered_in_under_20_ms(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

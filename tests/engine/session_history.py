@@ -50,13 +50,16 @@ class HistoryModel:
         if not answer.is_kept:
             return
         turns = self.turns.setdefault(answer.key, [])
-        answer.replaces = origin_of(answer, turns)
+        answer.replaces = _origin_of(answer, turns)
         if answer.continues and not answer.stream.misses_history:
             before = turns[: _place_of(answer, turns)]
             answer.asked_with = next_turn(_stored(before), prompt, self._token_budget)
         if not turns:
             self.titles[answer.key] = answer.name
         turns.append(answer)
+
+    def has(self, answer: Answer) -> bool:
+        return answer in self.turns.get(answer.key, [])
 
     def take_place(self, answer: Answer) -> None:
         """Note that its answer has begun: what it replaces goes, and all behind that."""
@@ -86,9 +89,9 @@ class HistoryModel:
         return _told(self.turns.get(key, []))
 
 
-def origin_of(answer: Answer, others: Iterable[Answer]) -> str | None:
+def _origin_of(answer: Answer, turns: Iterable[Answer]) -> str | None:
     """Return what it is to replace, which is what that one is to replace, if it is."""
-    named = [other for other in others if other.stream.id == answer.replaces]
+    named = [turn for turn in turns if turn.stream.id == answer.replaces]
     return named[0].replaces or answer.replaces if named else answer.replaces
 
 

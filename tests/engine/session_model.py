@@ -24,7 +24,7 @@ from jarvis_trio.errors import (
 )
 from jarvis_trio.events import Cause
 from tests.engine.session_answer import AT_UPSTREAM, Answer, Fate, Key, Stage
-from tests.engine.session_history import HistoryModel, origin_of
+from tests.engine.session_history import HistoryModel
 from tests.engine.steered_upstream import End
 
 ROUNDING_SECONDS: Final = 1e-6
@@ -104,7 +104,6 @@ class SessionModel:
 
     def prompt(self, answer: Answer, policy: Policy, now: float) -> None:
         """Take a prompt that is not refused."""
-        answer.replaces = origin_of(answer, self.lines.get(answer.key, []))
         if policy in SUPERSEDING:
             for other in list(self.lines.get(answer.key, [])):
                 if other.cause is None:
@@ -262,5 +261,8 @@ class SessionModel:
         self.history.end(answer)
         line = self.lines[answer.key]
         line.remove(answer)
+        for other in line:
+            if other.replaces == answer.stream.id and not self.history.has(answer):
+                other.replaces = answer.replaces
         if not line:
             del self.lines[answer.key]

@@ -140,6 +140,23 @@ async def test_who_replaces_what_is_about_to_replace_means_the_same_turn(
         assert told(engine) == ["A2", "to A2"]
 
 
+async def test_who_replaces_what_has_replaced_a_failed_retry_replaces_that_alone(
+    autojump_clock: MockClock,
+) -> None:
+    """What that was asked to replace is gone by then, and so are the words for it."""
+    async with answering(Play(UpstreamEOFError("cut"))).running() as engine:
+        old = await talk(engine)
+        failed = engine.send("A", replaces=old.stream.id)
+        await failed.read()
+        engine.provider.script = lambda prompt: (
+            Play(Text("part"), trio.Event()) if prompt == "A2" else words(f"to {prompt}")
+        )
+        live = engine.send("A2", replaces=failed.stream.id)
+        await live.read_until(b"part")
+        await engine.send("A3", replaces=live.stream.id).read()
+        assert told(engine) == ["A3", "to A3"]
+
+
 async def test_what_is_refused_replaces_nothing(autojump_clock: MockClock) -> None:
     async with answering(Play(Text("part"), trio.Event())).running() as engine:
         old = await talk(engine)

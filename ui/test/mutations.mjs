@@ -29,7 +29,7 @@ function replaceOnly(text, from, to) {
 /** The tests that fail with a mutation; throws when it breaks more than tests. */
 async function failures(mutation) {
   const silent = { onInit: () => undefined };
-  const options = { watch: false, bail: 1, reporters: [silent] };
+  const options = { watch: false, bail: 1, reporters: [silent], related: [mutation.file] };
   const vitest = await startVitest("test", [], options, { plugins: [mutating(mutation)] });
   const modules = vitest.state.getTestModules();
   await vitest.close();

@@ -16,7 +16,7 @@ from tests.benchmarks.bench.client import Client
 from tests.benchmarks.bench.tokens import Asked
 from tests.benchmarks.peer import ROOT, NotHereError, Peer, Setting, running
 from tests.benchmarks.servers import OURS_TWICE, OURS_WITH_DEBUG, PEERS, hypercorn_floor
-from tests.end_to_end.processes import free_port, stop
+from tests.end_to_end.processes import reserved_port, stop
 
 WARM_UP_PROMPTS = 5
 """Of several processes, each gets some of so many times their number: the kernel deals them out."""
@@ -118,8 +118,12 @@ def upstream_running() -> Iterator[Upstream]:
 @contextmanager
 def setting() -> Iterator[tuple[Setting, Upstream]]:
     """Run the model server, with a folder and a port for a server before it."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, upstream_running() as upstream:
-        yield Setting(free_port(), upstream.url, Path(folder)), upstream
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        reserved_port() as port,
+        upstream_running() as upstream,
+    ):
+        yield Setting(port, upstream.url, Path(folder)), upstream
 
 
 @contextmanager

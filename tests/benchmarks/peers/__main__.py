@@ -15,7 +15,7 @@ from jarvis_trio.storm.scenarios.all import ALL
 from tests.benchmarks.peer import FOLDER, ROOT, NotHereError, Peer, Setting, running
 from tests.benchmarks.peers.page import Measured, Played, Run, write_page
 from tests.benchmarks.servers import GRACE_SECONDS, PEERS
-from tests.end_to_end.processes import free_port, running_sim
+from tests.end_to_end.processes import reserved_port, running_sim
 
 STORM = ["--sessions", "20", "--soak", "10s", "--grace", f"{GRACE_SECONDS}s"]
 LONGEST_SECONDS = 300
@@ -52,8 +52,12 @@ def measure(peer: Peer) -> Measured:
     try:
         measured.versions = peer.prepare(FOLDER / peer.name.lower())
         for scenario in ALL:
-            with tempfile.TemporaryDirectory(prefix="peer-") as folder, running_sim() as sim:
-                setting = Setting(free_port(), sim.url, Path(folder))
+            with (
+                tempfile.TemporaryDirectory(prefix="peer-") as folder,
+                reserved_port() as port,
+                running_sim() as sim,
+            ):
+                setting = Setting(port, sim.url, Path(folder))
                 _measure(peer, setting, scenario.name, measured)
     except NotHereError as error:
         measured.missing = " ".join(str(error).split())

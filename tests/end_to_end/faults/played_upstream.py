@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import socket
 import ssl
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -17,6 +16,7 @@ from tests.end_to_end.client import Exchange, prompt
 from tests.end_to_end.processes import (
     Server,
     fetch,
+    reserved_port,
     running_server,
     settled_descriptors,
     wait_until,
@@ -186,15 +186,6 @@ def failure(exchange: Exchange, text: str | None) -> dict[str, Any]:
         error = last["error"]
     assert set(error) == {"message", "type", "param", "code"}
     return error
-
-
-@contextlib.contextmanager
-def reserved_port() -> Iterator[int]:
-    """Give a port where nobody listens until the test does, and that nobody else is given."""
-    with socket.socket() as holder:
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        holder.bind(("127.0.0.1", 0))
-        yield holder.getsockname()[1]
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ from tests.end_to_end.faults.raw_clients import (
     read_until,
     read_until_closed,
 )
-from tests.end_to_end.processes import KEY, Sim, free_port, stop, wait_until_up
+from tests.end_to_end.processes import KEY, Sim, reserved_port, stop, wait_until_up
 from tests.end_to_end.serving import command, environment, refusal, serving
 
 ENDLESS = "sim?tps=20&tokens=100000"
@@ -198,8 +198,8 @@ def test_the_example_it_prints_has_no_key_that_would_be_refused(tmp_path: Path) 
 
 @pytest.mark.parametrize("stdout", ["&-", "/dev/full"])
 def test_it_serves_also_where_its_line_cannot_be_printed(tmp_path: Path, stdout: str) -> None:
-    port, console = free_port(), tmp_path / "console.txt"
-    with console.open("wb") as errors:
+    console = tmp_path / "console.txt"
+    with reserved_port() as port, console.open("wb") as errors:
         process = subprocess.Popen(
             ["sh", "-c", f'exec "$@" >{stdout}', "sh", *command("--port", str(port))],
             env=environment(),

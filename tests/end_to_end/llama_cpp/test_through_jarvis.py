@@ -17,6 +17,8 @@ from tests.end_to_end.processes import KEY, Server, running_server
 ENDLESS = 10_000
 LONG_PROMPT = 2_500
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def server(llama_server: LlamaServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:

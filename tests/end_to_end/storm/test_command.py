@@ -21,7 +21,7 @@ from click.testing import CliRunner
 
 from jarvis_trio.cli import main
 from jarvis_trio.storm.scenarios.all import ALL
-from tests.end_to_end.processes import Server, Sim, wait_until
+from tests.end_to_end.processes import Server, Sim, reserved_port, wait_until
 from tests.end_to_end.serving import environment, serving
 from tests.end_to_end.storm.playing import SETTINGS, broken
 
@@ -206,13 +206,13 @@ def answering(said: bytes) -> Iterator[str]:
 
 def test_what_cannot_be_played_is_one_sentence_and_status_2(ours: Server, sim: Sim) -> None:
     good = on(ours, sim)
-    with socket.create_server(("127.0.0.1", 0)) as deaf:
-        nobody = f"http://127.0.0.1:{deaf.getsockname()[1]}"
-    assert "cannot be reached" in refusal("--url", nobody)
+    with reserved_port() as port:
+        nobody = f"http://127.0.0.1:{port}"
+        assert "cannot be reached" in refusal("--url", nobody)
+        assert f"{nobody} cannot be reached" in refusal(*good, "--sim", nobody)
     assert "mend --url" in refusal("--url", f"{ours.url}/wrong", "--key", "devkey")
     assert "refuses the key" in refusal("--url", ours.url, "--key", "wrong")
     assert "refuses the key" in refusal("--url", ours.url)
-    assert f"{nobody} cannot be reached" in refusal(*good, "--sim", nobody)
     assert "is no mock upstream" in refusal(*good, "--sim", ours.url)
     assert "no scenario 'nope'" in refusal(*good, "--scenario", "nope")
     assert "--pid 4194305" in refusal(*good, "--pid", "4194305")

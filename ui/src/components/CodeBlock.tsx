@@ -1,19 +1,13 @@
-import { memo, useLayoutEffect, useRef } from "react";
+import { memo, useLayoutEffect, useRef, useState } from "react";
 import { CodeFrame } from "../lib/codeFrame";
 
 /** React keeps the place; the frame in it paints itself. */
 export const CodeBlock = memo(function CodeBlock({ text, tag }: { text: string; tag: string }) {
   const place = useRef<HTMLDivElement>(null);
-  const frame = useRef<CodeFrame>(null);
+  const [frame] = useState(() => new CodeFrame());
 
-  useLayoutEffect(() => {
-    const made = new CodeFrame();
-    frame.current = made;
-    place.current?.replaceChildren(made.element);
-    return () => made.stop();
-  }, []);
-
-  useLayoutEffect(() => frame.current?.show(text, tag), [text, tag]);
+  useLayoutEffect(() => place.current?.replaceChildren(frame.element), [frame]);
+  useLayoutEffect(() => frame.show(text, tag), [frame, text, tag]);
 
   return <div ref={place} />;
 });

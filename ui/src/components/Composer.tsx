@@ -46,9 +46,8 @@ export function Composer({ chat, actions, place, onSent }: Props) {
   }, [place]);
 
   const send = () => {
-    if (area.current === null || area.current.value.trim() === "") return;
-    const written = area.current.value;
-    if (!actions.send(written)) return;
+    const written = area.current?.value.trim() ?? "";
+    if (area.current === null || written === "" || !actions.send(written)) return;
     area.current.value = "";
     changed();
     onSent();

@@ -17,8 +17,8 @@ export function PromptEditor({ text, onAsk, onCancel }: Props) {
   }, [text]);
 
   const ask = () => {
-    const written = area.current?.value ?? "";
-    if (written.trim() !== "") onAsk(written);
+    const written = area.current?.value.trim() ?? "";
+    if (written !== "") onAsk(written);
   };
 
   const onKeyDown = (event: KeyboardEvent) => {

@@ -61,7 +61,7 @@ export const SessionRow = memo(function SessionRow({ session, isOpen, actions, o
         <TitleField title={title} onDone={renamed} />
       ) : (
         <>
-          <a href={hashOf(id)} aria-current={isOpen ? "page" : undefined} title={title}>
+          <a href={hashOf(id)} aria-current={isOpen ? "page" : undefined}>
             {isLive && (
               <span className="live-dot" data-live>
                 <span className="hidden">answering </span>
@@ -70,11 +70,13 @@ export const SessionRow = memo(function SessionRow({ session, isOpen, actions, o
             <span className="session-title">{title}</span>
           </a>
           <span className="session-buttons">
-            <button type="button" aria-label={`Rename ${title}`} onClick={() => setRenamed(true)}>
+            <button type="button" onClick={() => setRenamed(true)}>
               <Icon name="pencil" />
+              <span className="hidden">Rename {title}</span>
             </button>
-            <button type="button" aria-label={`Delete ${title}`} onClick={() => onDelete(session)}>
+            <button type="button" onClick={() => onDelete(session)}>
               <Icon name="trash" />
+              <span className="hidden">Delete {title}</span>
             </button>
           </span>
         </>

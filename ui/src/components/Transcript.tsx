@@ -46,7 +46,7 @@ export function Transcript({ conversation, actions, scroller }: Props) {
 
   const onScroll = (event: UIEvent<HTMLElement>) => {
     const isNear = event.currentTarget.scrollTop < LOAD_OLDER_PX;
-    if (isNear && hasOlder && scroller.isAway() && asked.current !== first) loadOlder();
+    if (isNear && hasOlder && asked.current !== first) loadOlder();
   };
 
   return (

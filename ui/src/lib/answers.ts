@@ -13,15 +13,6 @@ import type { MessageCard } from "./wire";
 /** With the policy `enqueue`: the server's line is longer, but each that waits holds a connection. */
 const MAX_WAITING = 3;
 
-const QUEUE_FULL: Trouble = {
-  sentence: `${MAX_WAITING} prompts wait already: send this one when one of them is answered.`,
-  canRetry: false,
-};
-const NO_ROOM: Trouble = {
-  sentence: "This page reads as many answers as it can: stop one, or wait for its end.",
-  canRetry: false,
-};
-
 /** The conversation. */
 export interface AnswersHost {
   readonly environment: Environment;
@@ -56,6 +47,8 @@ export class Answers implements RunHost {
   readonly #replaced = new Map<string, string>();
   /** Streams that cannot be read any more, or not from their beginning. */
   readonly #unreadable = new Set<string>();
+  /** Streams that somebody stopped: should one be there yet, it is stopped again, and not followed. */
+  readonly #unwanted = new Set<string>();
   /** Turns whose prompt the history was asked for. */
   readonly #prompted = new Set<string>();
   #turns: readonly turns.Turn[] = [];
@@ -118,23 +111,7 @@ export class Answers implements RunHost {
   /** Stop the answer that is being given, and show what was seen of that. */
   async stop(): Promise<void> {
     const turn = this.#turns.find(turns.isStoppable);
-    if (turn === undefined) return;
-    const run = this.#runs.get(turn.key);
-    const isOvertaken = () => this.#runs.get(turn.key) !== run;
-    this.#set(turn.key, { state: "stopping" });
-    this.#host.settled();
-    await run?.leave(); // guard 6: the abort comes first, and gives the connection back
-    if (isOvertaken()) return;
-    const streamId = run?.streamId ?? turn.streamId;
-    const outcome =
-      streamId === null
-        ? notes.outcomeUnnamed(run?.refusal ?? null)
-        : await tellStop(this.api, this.environment, this.#sessionId, streamId);
-    if (isOvertaken()) return;
-    this.#runs.delete(turn.key);
-    this.#finish(turn.key, outcome ?? notes.interrupted("stopped"));
-    // It had ended, and the history has all of it; or it may be there, and then has a name.
-    if (outcome === null || streamId === null) void this.#host.refresh();
+    if (turn !== undefined) await this.#stop(turn);
   }
 
   /** Leave whatever is live, so that the server can be told of it by name. */
@@ -205,11 +182,13 @@ export class Answers implements RunHost {
       return;
     }
     const { kind, error } = ending;
-    if (kind === "lost" && error.status > 0) this.#unreadable.add(run.streamId ?? "");
-    if (kind === "lost") this.#finish(run.key, notes.LOST);
-    else this.#finish(run.key, (kind === "error" ? notes.outcomeOf : notes.outcomeRefused)(error));
-    // Whoever took over may be another tab; whom a refused prompt took over from still lives; and
-    // what became of an answer that cannot be read on, the history knows.
+    if (kind === "lost") {
+      if (error.status > 0) this.#unreadable.add(run.streamId ?? "");
+      void this.#lookUp(run.key);
+      return;
+    }
+    this.#finish(run.key, (kind === "error" ? notes.outcomeOf : notes.outcomeRefused)(error));
+    // Whoever took over may be another tab; and whom a refused prompt took over from still lives.
     void this.#host.refresh();
   }
 
@@ -223,7 +202,7 @@ export class Answers implements RunHost {
     const takesOver = policy === "interrupt" || policy === "rollback";
     const hasRoom = (takesOver && this.reading > 0) || this.#host.hasRoom();
     const isFull = policy === "enqueue" && live.length > MAX_WAITING;
-    this.trouble = isFull ? QUEUE_FULL : hasRoom ? null : NO_ROOM;
+    this.trouble = isFull ? notes.QUEUE_FULL : hasRoom ? null : notes.NO_ROOM;
     if (this.trouble === null) {
       if (takesOver) for (const turn of live) this.#takeOver(turn); // guard 5: before the new fetch
       const goes = policy === "rollback" ? live.map((turn) => turn.key) : [];
@@ -235,6 +214,38 @@ export class Answers implements RunHost {
     }
     this.#host.settled();
     return this.trouble === null;
+  }
+
+  async #stop(turn: turns.Turn): Promise<void> {
+    const run = this.#runs.get(turn.key);
+    const isOvertaken = () => this.#runs.get(turn.key) !== run;
+    this.#set(turn.key, { state: "stopping" });
+    this.#host.settled();
+    await run?.leave(); // guard 6: the abort comes first, and gives the connection back
+    if (isOvertaken()) return;
+    const streamId = run?.streamId ?? turn.streamId;
+    if (streamId !== null) this.#unwanted.add(streamId);
+    const outcome =
+      streamId === null
+        ? notes.outcomeUnnamed(run?.refusal ?? null)
+        : await tellStop(this.api, this.environment, this.#sessionId, streamId);
+    if (isOvertaken()) return;
+    this.#runs.delete(turn.key);
+    this.#finish(turn.key, outcome ?? notes.interrupted("stopped"));
+    // It had ended, and the history has all of it; or it may be there, and then has a name.
+    if (outcome === null || streamId === null) void this.#host.refresh();
+  }
+
+  /** An answer cannot be read on: the history may know what became of it. */
+  async #lookUp(key: string): Promise<void> {
+    this.version++;
+    await this.#host.refresh();
+    const turn = this.#turns.find((one) => one.key === key);
+    const answer = turn === undefined ? null : turns.answerOf(turn);
+    if (turn === undefined || answer === null || this.#runs.has(key)) return;
+    if (answer.state === "reattaching") this.#finish(key, notes.LOST);
+    else if (!turns.isLive(turn)) this.#host.announce(notes.announcementOf(answer));
+    this.#host.settled();
   }
 
   /** Another prompt takes over: the server hears of it by that one, and needs no Stop. */
@@ -249,7 +260,9 @@ export class Answers implements RunHost {
   #follow(turn: turns.Turn): void {
     const { key, streamId } = turn;
     if (!turns.isLive(turn) || streamId === null || this.#runs.has(key)) return;
-    if (this.#unreadable.has(streamId)) {
+    if (this.#unwanted.has(streamId)) {
+      void this.#stop(turn);
+    } else if (this.#unreadable.has(streamId)) {
       this.#set(key, { note: notes.UNSEEN_BEGINNING_NOTE });
     } else if (this.#host.hasRoom()) {
       void this.#begin(key).follow(streamId, turns.answerOf(turn)?.state === "queued");

@@ -3,7 +3,7 @@
 // HTML of a list; nothing in it is ever parsed as HTML.
 
 import { copyText } from "./copy";
-import { COLOURED_AT_MOST, colour, languageOf, load } from "./highlight";
+import { COLOURED_AT_MOST, colour, isLoaded, languageOf, load } from "./highlight";
 import { soon } from "./idle";
 
 /** Colouring code that still grows takes at most one part in so many of the page's time. */
@@ -19,7 +19,7 @@ export class CodePainter {
   /** So many characters have their colours. */
   #coloured = 0;
   #restUntil = 0;
-  #cancel: (() => void) | null = null;
+  #isPending = false;
 
   constructor(element: HTMLElement) {
     this.#element = element;
@@ -39,33 +39,26 @@ export class CodePainter {
     this.#colourSoon();
   }
 
-  /** Colours nothing any more. */
-  stop(): void {
-    this.#cancel?.();
-    this.#cancel = null;
-  }
-
   #colourSoon(): void {
     const language = languageOf(this.#tag);
-    if (this.#cancel !== null || language === null || this.#code.length > COLOURED_AT_MOST) return;
+    if (this.#isPending || language === null) return;
+    this.#isPending = true;
+    const paint = () => this.#paint(language);
     const rest = this.#restUntil - performance.now();
-    if (rest > 0) {
-      const timer = setTimeout(() => this.#paint(language), rest);
-      this.#cancel = () => clearTimeout(timer);
-    } else {
-      this.#cancel = soon(() => this.#paint(language));
-    }
+    if (rest > 0) setTimeout(paint, rest);
+    else soon(paint);
   }
 
   #paint(language: string): void {
-    this.#cancel = null;
-    if (this.#coloured === this.#code.length || this.#code.length > COLOURED_AT_MOST) return;
-    const start = performance.now();
-    const coloured = colour(this.#code, language);
-    if (coloured === null) {
+    this.#isPending = false;
+    if (languageOf(this.#tag) !== language || this.#coloured === this.#code.length) return;
+    if (this.#code.length > COLOURED_AT_MOST) return;
+    if (!isLoaded(language)) {
       this.#paintWhenLoaded(language);
       return;
     }
+    const start = performance.now();
+    const coloured = colour(this.#code, language);
     this.#coloured = this.#code.length;
     this.#tail.data = "";
     this.#element.replaceChildren(coloured, this.#tail);
@@ -74,14 +67,10 @@ export class CodePainter {
   }
 
   #paintWhenLoaded(language: string): void {
-    let isWanted = true;
-    this.#cancel = () => {
-      isWanted = false;
-    };
+    this.#isPending = true;
     load(language).then((isThere) => {
-      if (!isWanted) return;
-      this.#cancel = null;
-      if (isThere && languageOf(this.#tag) === language) this.#paint(language);
+      this.#isPending = false;
+      if (isThere) this.#paint(language);
     });
   }
 }
@@ -129,23 +118,24 @@ export class CodeFrame {
     this.#label.textContent = tag === "" ? "text" : tag;
     this.#painter.show(text, tag);
   }
-
-  stop(): void {
-    this.#painter.stop();
-  }
 }
 
-/** Puts the code within some HTML into frames; ends their painting when the function returned is called. */
-export function frameCode(root: HTMLElement): () => void {
-  const frames: CodeFrame[] = [];
-  for (const code of root.querySelectorAll<HTMLElement>("pre > code")) {
-    const frame = new CodeFrame();
-    frames.push(frame);
-    const tag = /language-(\S+)/.exec(code.className)?.[1] ?? "";
-    frame.show(code.textContent, tag);
-    code.parentElement?.replaceWith(frame.element);
+/** The code within a piece of HTML, in frames that stay when the HTML becomes more. */
+export class CodeFrames {
+  #frames: readonly CodeFrame[] = [];
+
+  /** Puts the code of new HTML into the frames, in their order. */
+  dress(root: HTMLElement): void {
+    const bare = [...root.querySelectorAll<HTMLElement>("pre > code")].filter(
+      (code) => code.closest(".code") === null,
+    );
+    if (bare.length > 0) this.#frames = bare.map((code, place) => this.#dressOne(code, place));
   }
-  return () => {
-    for (const frame of frames) frame.stop();
-  };
+
+  #dressOne(code: HTMLElement, place: number): CodeFrame {
+    const frame = this.#frames[place] ?? new CodeFrame();
+    frame.show(code.textContent, /language-(\S+)/.exec(code.className)?.[1] ?? "");
+    code.parentElement?.replaceWith(frame.element);
+    return frame;
+  }
 }

@@ -173,7 +173,6 @@ export class ConversationStore implements AnswersHost, HistoryHost {
     this.#title = session.title;
     this.#updatedAt = session.updatedAt;
     this.#answers.lay(session.streams, messages, hasOlder);
-    this.settled();
   }
 
   prepend(messages: readonly MessageCard[]): void {

@@ -6,6 +6,7 @@ function copyBySelection(text: string): boolean {
   area.value = text;
   area.readOnly = true;
   area.className = "hidden";
+  area.style.whiteSpace = "pre"; // or what is copied would lose its line ends
   area.setAttribute("aria-hidden", "true");
   document.body.append(area);
   area.select();

@@ -39,7 +39,7 @@ const ALIASES: Readonly<Record<string, string>> = {
 };
 
 /** Longer code stays plain: colouring it would hold the page up. */
-export const COLOURED_AT_MOST = 60_000;
+export const COLOURED_AT_MOST = 20_000;
 
 /** The language that a fence's word means; null where we have none. */
 export function languageOf(tag: string): string | null {
@@ -116,9 +116,17 @@ export function load(language: string): Promise<boolean> {
   return known;
 }
 
-/** The code in colours; null while the language is not there. */
-export function colour(code: string, language: string): DocumentFragment | null {
-  if (hljs?.getLanguage(language) === undefined) return null;
-  const result = hljs.highlight(code, { language, ignoreIllegals: true });
-  return result._emitter instanceof ElementEmitter ? result._emitter.root : null;
+export function isLoaded(language: string): boolean {
+  return hljs?.getLanguage(language) !== undefined;
+}
+
+/** The code in colours, where its language is loaded; else as it is. */
+export function colour(code: string, language: string): DocumentFragment {
+  if (hljs !== null && isLoaded(language)) {
+    const result = hljs.highlight(code, { language, ignoreIllegals: true });
+    if (result._emitter instanceof ElementEmitter) return result._emitter.root;
+  }
+  const plain = document.createDocumentFragment();
+  plain.append(code);
+  return plain;
 }

@@ -19,6 +19,7 @@ export interface HistoryHost {
   /** The server has the conversation, or had. */
   readonly isKept: boolean;
   changed(): void;
+  settled(): void;
 }
 
 const GONE_SENTENCE = "There is no such conversation on the server, or no longer.";
@@ -33,7 +34,7 @@ export class History {
   readonly #api: Api;
   readonly #sessionId: string;
   readonly #host: HistoryHost;
-  #isReading = false;
+  #reading: Promise<void> | null = null;
   #isReadingOlder = false;
 
   constructor(api: Api, sessionId: string, host: HistoryHost) {
@@ -54,8 +55,12 @@ export class History {
   /** Read the newest page again, until nothing has happened meanwhile. */
   async refresh(): Promise<void> {
     this.isStale = true;
-    if (this.#isReading) return;
-    this.#isReading = true;
+    if (this.#host.isAsking) return;
+    this.#reading ??= this.#read();
+    await this.#reading;
+  }
+
+  async #read(): Promise<void> {
     try {
       while (this.isStale && !this.#host.isAsking) {
         this.isStale = false;
@@ -68,14 +73,16 @@ export class History {
           this.isStale = true;
           continue;
         }
-        this.hasOlder = page.hasMore || (this.hasOlder && page.messages.length > 0);
         this.trouble = null;
         this.#host.lay(session, page.messages.toReversed(), page.hasMore);
+        const joins = (this.#host.oldestSeq ?? 0) < (page.messages.at(-1)?.seq ?? 0);
+        if (!joins) this.hasOlder = page.hasMore; // else what is known of the oldest shown holds
+        this.#host.settled();
       }
     } catch (error) {
       this.#fail(error);
     } finally {
-      this.#isReading = false;
+      this.#reading = null;
     }
   }
 

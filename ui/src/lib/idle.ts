@@ -6,13 +6,14 @@ const waiting: Array<() => void> = [];
 let isArmed = false;
 
 function runSlice(): void {
-  const start = performance.now();
-  for (let work = waiting.pop(); work !== undefined; work = waiting.pop()) {
-    work();
-    if (performance.now() - start > SLICE_MS) break;
-  }
   isArmed = false;
-  arm();
+  const start = performance.now();
+  while (performance.now() - start <= SLICE_MS) {
+    const work = waiting.pop();
+    if (work === undefined) return;
+    if (waiting.length > 0) arm(); // before the work, which may fail
+    work();
+  }
 }
 
 function arm(): void {
@@ -21,12 +22,8 @@ function arm(): void {
   setTimeout(runSlice, 0);
 }
 
-/** Does it soon, unless the function returned is called before. */
-export function soon(work: () => void): () => void {
+/** Does it when the page is free. */
+export function soon(work: () => void): void {
   waiting.push(work);
   arm();
-  return () => {
-    const place = waiting.indexOf(work);
-    if (place !== -1) waiting.splice(place, 1);
-  };
 }

@@ -21,7 +21,6 @@ export interface CodeBlock {
   readonly text: string;
   /** The fence's word, as it was written: "py", "" where there was none. */
   readonly tag: string;
-  readonly isClosed: boolean;
 }
 
 /** What a block was made of: `raw` says that it need not be parsed again, `made` nor purified. */
@@ -103,13 +102,6 @@ function tagOf(token: Tokens.Code): string {
   return /^[\w+#.-]{1,30}/.exec(token.lang ?? "")?.[0] ?? "";
 }
 
-function isClosed(token: Tokens.Code): boolean {
-  if (token.codeBlockStyle === "indented") return true;
-  const fence = /^ {0,3}(`{3,}|~{3,})/.exec(token.raw)?.[1] ?? "```";
-  const lastLine = token.raw.trimEnd().split("\n").slice(1).pop()?.trim() ?? "";
-  return lastLine.startsWith(fence) && /^(`+|~+)$/.test(lastLine);
-}
-
 const marked = new Marked({ gfm: true, async: false });
 marked.use({
   renderer: {
@@ -125,8 +117,7 @@ marked.use({
       return `<h${level}>${this.parser.parseInline(tokens)}</h${level}>\n`;
     },
     code(token) {
-      const closed = isClosed(token) ? " closed" : "";
-      return `<pre><code class="language-${tagOf(token)}${closed}">${escapeHtml(token.text)}</code></pre>\n`;
+      return `<pre><code class="language-${tagOf(token)}">${escapeHtml(token.text)}</code></pre>\n`;
     },
     table(token) {
       const cells = (row: Tokens.TableCell[]) => row.map((c) => this.tablecell(c)).join("");
@@ -144,12 +135,7 @@ function purify(html: string): TrustedHTML {
 function make(token: Token, before: Made | undefined): Made {
   if (token.type === "code") {
     const code = token as Tokens.Code;
-    const block: Block = {
-      kind: "code",
-      text: code.text,
-      tag: tagOf(code),
-      isClosed: isClosed(code),
-    };
+    const block: Block = { kind: "code", text: code.text, tag: tagOf(code) };
     return { raw: token.raw, made: token.raw, block };
   }
   const made = marked.parser([token]);
@@ -226,7 +212,7 @@ export class MarkdownText {
 
   #showPlain(text: string): void {
     this.#forget();
-    const block: Block = { kind: "code", text, tag: "", isClosed: true };
+    const block: Block = { kind: "code", text, tag: "" };
     this.#made = [{ raw: text, made: text, block }];
   }
 }

@@ -32,6 +32,15 @@ const TROUBLES: Readonly<Partial<Record<Cause, string>>> = {
   upstream_timeout: "The model server did not answer in time.",
 };
 
+export const QUEUE_FULL: Trouble = {
+  sentence: "3 prompts wait already: send this one when one of them is answered.",
+  canRetry: false,
+};
+export const NO_ROOM: Trouble = {
+  sentence: "This page reads as many answers as it can: stop one, or wait for its end.",
+  canRetry: false,
+};
+
 export const KILLED_NOTE = "the server went down before the answer had ended";
 export const NOT_KEPT_NOTE = `${KILLED_NOTE}; this text is only on this page`;
 export const UNSEEN_BEGINNING_NOTE =

@@ -150,7 +150,7 @@ export class Run {
     while (this.#isLive) {
       const milliseconds = PAUSES[tries++];
       if (milliseconds === undefined || this.streamId === null) {
-        return this.#end({ kind: "lost", error: unreachable() });
+        return this.#lose(unreachable());
       }
       await pause(this.#host.environment, milliseconds, this.#leaving.signal, true);
       if (!this.#isLive) return;
@@ -158,7 +158,7 @@ export class Run {
       const end = await this.#attach(this.streamId);
       if (end === "left") return;
       if (end === "done") return this.#conclude();
-      if (end !== "cut") return this.#end({ kind: "lost", error: end });
+      if (end !== "cut") return this.#lose(end);
       if (this.#seen > before) tries = 0;
       this.#show("reattaching");
     }
@@ -272,6 +272,11 @@ export class Run {
         ? { kind: "complete", finishReason: this.#finishReason }
         : { kind: "error", error: failure },
     );
+  }
+
+  #lose(error: ApiError): void {
+    this.#show("reattaching");
+    this.#end({ kind: "lost", error });
   }
 
   #end(ending: Ending): void {

@@ -48,11 +48,11 @@ function summary(latency: Latency): string {
   const nearlyAll = keptTo(latency, 0.99);
   if (half === null || nearlyAll === null) return "There were none yet.";
   const all = sum(latency.counts);
-  return `${all} so far: half within ${within(latency, half)}, 99 % within ${within(latency, nearlyAll)}.`;
+  return `${all} so far: 50 % in ${within(latency, half)}, 99 % in ${within(latency, nearlyAll)}.`;
 }
 
 /** A bound; what is past the last one is known to be longer than that, and no more. */
 function within({ bounds }: Latency, bound: number): string {
-  if (bound !== Number.POSITIVE_INFINITY) return inMilliseconds(bound);
-  return `more than ${inMilliseconds(bounds.at(-1) ?? 0)}`;
+  if (bound !== Number.POSITIVE_INFINITY) return `≤ ${inMilliseconds(bound)}`;
+  return `> ${inMilliseconds(bounds.at(-1) ?? 0)}`;
 }

@@ -67,7 +67,7 @@ function Troubles({ overview }: { overview: Overview }) {
       )}
       {overview.trouble !== null && (
         <p className="ops-trouble" data-trouble>
-          {overview.trouble}
+          Degraded: {overview.trouble}
         </p>
       )}
     </>

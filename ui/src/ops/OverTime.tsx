@@ -23,7 +23,7 @@ export function OverTime({ overview }: { overview: Overview }) {
 function Card({ counter, pieceSeconds }: { counter: Counter; pieceSeconds: number }) {
   const { name, total, series, isLevel } = counter;
   const most = peak(series);
-  const lately = isLevel ? `peak ${most} in 5 min` : `${sum(series)} in 5 min`;
+  const lately = isLevel ? `peak ${most}` : `${sum(series)} in 5 min`;
   const highest = isLevel || most === 0 ? "" : `peak ${most} in ${pieceSeconds} s`;
   return (
     <li className="ops-card" data-counter={name}>

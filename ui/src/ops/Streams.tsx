@@ -5,6 +5,7 @@ import { causeInWords, inSeconds, readersOf, seenOf } from "./figures";
 import { isUnderWay, type OpsSnapshot, type OpsStore, type Stop } from "./opsStore";
 import type { Overview } from "./overview";
 import type { Row } from "./rows";
+import "./streams.css";
 
 interface Props {
   readonly store: OpsStore;

@@ -105,7 +105,6 @@ export function inSeconds(seconds: number): string {
 }
 
 export function inMilliseconds(milliseconds: number): string {
-  if (milliseconds === Number.POSITIVE_INFINITY) return "more";
   return milliseconds < 1000 ? `${milliseconds} ms` : `${milliseconds / 1000} s`;
 }
 
@@ -119,7 +118,8 @@ const TOLD_BYTES = 1024;
 /** Who reads it, or how long it lives on without a reader. */
 export function readersOf(stream: StreamCard): string {
   if (stream.readers > 0) {
-    const behind = stream.bytesBehind >= TOLD_BYTES ? `, ${inBytes(stream.bytesBehind)} behind` : "";
+    const behind =
+      stream.bytesBehind >= TOLD_BYTES ? `, ${inBytes(stream.bytesBehind)} behind` : "";
     return `${stream.readers}${behind}`;
   }
   return stream.graceLeft === null ? "nobody" : `nobody, ${inSeconds(stream.graceLeft)} left`;

@@ -298,6 +298,10 @@ it("a stop that cannot get through is tried again, and its failure said", async 
   store.stop();
   await world.advance(8000);
   expect(lastAnswer(store).note).toMatch("the server could not be told");
+  server.isDown = false;
+  await world.advance(4000); // it is there yet, and not followed but stopped
+  expect(server.last()).toMatchObject({ cause: "stopped", connections: { length: 1 } });
+  expect(lastAnswer(store).note).toBe("stopped in 4 ms, model idle");
 });
 
 it("a prompt that takes over while a stop is under way wins", async () => {

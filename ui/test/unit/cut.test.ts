@@ -159,6 +159,7 @@ it("an answer whose grace is over is shown as it was kept", async () => {
     note: "ended, as nobody was reading it",
     trouble: null,
   });
+  expect(store.getSnapshot().announcement).toBe("Answer interrupted.");
 });
 
 it("an answer of a killed server keeps the text that only this page has, and says so", async () => {
@@ -199,6 +200,7 @@ it("an answer whose beginning is not held any more is said to go on, and shown w
   stream.cut();
   await world.advance(0);
   expect(lastAnswer(store).note).toMatch("its beginning is no longer held");
+  expect(store.getSnapshot().announcement).toBe("Answering.");
   expect(shown(store).isLive).toBe(true);
   stream.text(" and the rest");
   stream.finish();

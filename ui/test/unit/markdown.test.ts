@@ -210,11 +210,11 @@ test("line ends of other systems are line ends", () => {
   expect(render("a\r\n\r\nb\rc")).toBe(render("a\n\nb\nc"));
 });
 
-test("code knows its language, and whether it has ended", () => {
+test("code knows its language", () => {
   const [open] = new MarkdownText().update("```py title=x\nlet", true);
   const [closed] = new MarkdownText().update("~~~c++\nlet\n~~~", true);
-  expect(open).toEqual({ kind: "code", text: "let", tag: "py", isClosed: false });
-  expect(closed).toEqual({ kind: "code", text: "let", tag: "c++", isClosed: true });
+  expect(open).toEqual({ kind: "code", text: "let", tag: "py" });
+  expect(closed).toEqual({ kind: "code", text: "let", tag: "c++" });
 });
 
 test.each([

@@ -194,6 +194,7 @@ it("older messages stay when the newest are read again, and the border may go th
   world.server.askElsewhere("s", "6").finish();
   await world.advance(4000);
   expect(lines(store)).toEqual([...before, "> 6", "< complete: "]);
+  expect(shown(store).hasOlder).toBe(false);
 });
 
 it("a conversation that is not there is said to be not there", async () => {
@@ -258,7 +259,7 @@ it("another server asks for its key once, says when it is wrong, and keeps the r
   expect(world.key).toBe(null);
   store.signInWith(" geheim-ü ");
   await world.advance(0);
-  expect(store.getSnapshot().signIn).toEqual({ state: "in" });
+  expect(store.getSnapshot().signIn).toEqual({ state: "in", canSignOut: true });
   expect(world.key).toBe("geheim-ü");
   store.signOut();
   expect(world.key).toBe(null);

@@ -31,10 +31,12 @@ class Box {
     this.element.dispatchEvent(new Event("scroll"));
   }
 
-  /** The content changes; the browser keeps the place within it. */
+  /** The content changes; the browser keeps the place within it, and says where it moved it first. */
   resizeTo(height: number): void {
+    const top = this.#top;
     this.height = height;
-    this.#moveTo(this.#top);
+    this.#moveTo(top);
+    if (this.#top !== top) this.element.dispatchEvent(new Event("scroll"));
     for (const observe of observers) observe();
     this.element.dispatchEvent(new Event("scroll"));
   }

@@ -57,6 +57,15 @@ describe("polling", () => {
     expect(world.store.snapshot().refusal).toBeNull();
   });
 
+  test("an answer that comes just as the page is hidden is not shown", async () => {
+    const world = new World();
+    world.store.start();
+    world.last.answer(told(["str_late"]));
+    world.show(false);
+    await settle();
+    expect(world.store.snapshot().overview).toBeNull();
+  });
+
   test("leaving the view leaves no timer, no listener and no request behind", async () => {
     const world = new World();
     const leave = world.store.start();
@@ -122,6 +131,10 @@ describe("a server that does not answer", () => {
     const since = polls(world).slice(before);
     expect(since).toEqual(["65000 /v1/ops", "66000 /v1/ops", "67000 /v1/ops", "68000 /v1/ops"]);
     expect(world.store.snapshot()).toMatchObject({ silentSeconds: 0, refusal: null });
+    await world.pass(1000);
+    world.last.fail(DOWN);
+    await world.pass(1000);
+    expect(polls(world).at(-1), "patience begins anew").toBe("70000 /v1/ops");
   });
 
   test("is asked at once when the network is there again", async () => {
