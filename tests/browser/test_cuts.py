@@ -12,7 +12,7 @@ from tests.browser.conftest import OpenChat, named_prompt
 from tests.browser.played_server import PlayedServer
 from tests.browser.plays import Gate, Play, numbered, words
 from tests.browser.proxy import Proxy
-from tests.end_to_end.processes import Server, Sim, free_port, stop
+from tests.end_to_end.processes import Server, Sim, reserved_port, stop
 from tests.end_to_end.serving import command, environment
 
 
@@ -132,15 +132,15 @@ def mortal_server(path: Path, port: int, sim: Sim) -> Iterator[subprocess.Popen[
 def test_a_killed_server_s_answer_is_marked_and_its_successor_answers(
     open_chat: OpenChat, sim: Sim, tmp_path: Path
 ) -> None:
-    port = free_port()
-    with mortal_server(tmp_path, port, sim) as process:
-        chat = open_chat(f"http://127.0.0.1:{port}")
-        chat.ask(named_prompt(sim, "killed", "&tokens=5000"))
-        expect(chat.answer()).to_contain_text("w5@")
-        process.kill()
-        process.wait()
-        chat.expect_state("reattaching")
-    with mortal_server(tmp_path, port, sim):
-        chat.expect_ended()
-        assert chat.answer().get_attribute("data-state") != "complete"
-        chat.expect_answer(named_prompt(sim, "later", "&tokens=5"), "w4@later")
+    with reserved_port() as port:
+        with mortal_server(tmp_path, port, sim) as process:
+            chat = open_chat(f"http://127.0.0.1:{port}")
+            chat.ask(named_prompt(sim, "killed", "&tokens=5000"))
+            expect(chat.answer()).to_contain_text("w5@")
+            process.kill()
+            process.wait()
+            chat.expect_state("reattaching")
+        with mortal_server(tmp_path, port, sim):
+            chat.expect_ended()
+            assert chat.answer().get_attribute("data-state") != "complete"
+            chat.expect_answer(named_prompt(sim, "later", "&tokens=5"), "w4@later")

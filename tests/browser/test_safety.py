@@ -14,7 +14,7 @@ from tests.end_to_end.processes import ROOT
 PAYLOADS = [
     payload["markdown"] for payload in json.loads((ROOT / "ui" / "test" / "xss.json").read_text())
 ]
-"""Each sets ``window.pwned``, opens a dialog, or asks another origin, where it is more than text."""
+"""Each sets ``window.pwned``, opens a dialog or asks another origin, where it is more than text."""
 
 FOREIGN = """() => [...document.querySelectorAll("main *, nav *")].flatMap((element) => {
   const made = "script, iframe, object, embed, img, video, audio, style, link, meta, base," +
