@@ -44,8 +44,13 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def contexts(browser: Browser) -> Iterator[Callable[..., tuple[BrowserContext, Watch]]]:
-    """Makes contexts that are watched, and at the end asserts that nothing went wrong in any."""
+def contexts(
+    browser: Browser, stage: Backstage
+) -> Iterator[Callable[..., tuple[BrowserContext, Watch]]]:
+    """Makes contexts that are watched, and at the end asserts that nothing went wrong in any.
+
+    They are closed before what is played on the ``stage`` ends.
+    """
     opened: list[tuple[BrowserContext, Watch]] = []
 
     def open_context(origin: str, **options: Any) -> tuple[BrowserContext, Watch]:

@@ -41,11 +41,3 @@ NOTES_CALLS = """{
   };
 }"""
 """``calls`` is what the page fetched and aborted, in order."""
-
-NOTES_LONG_TASKS = """{
-  window.longTasks = [];
-  new PerformanceObserver((list) => {
-    for (const entry of list.getEntries()) window.longTasks.push(Math.round(entry.duration));
-  }).observe({ type: "longtask", buffered: true });
-}"""
-"""``longTasks`` is how long each task of over 50 ms took, in milliseconds."""

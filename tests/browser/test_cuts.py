@@ -88,7 +88,8 @@ def test_a_body_that_ends_without_done_is_read_on(
     chat.expect_answer("cut", "w39")
     assert chat.words() == words("cut")
     (request,) = played.asked("GET", "/v1/streams/")
-    assert request.query == {"after": "12"}
+    had = int(request.query["after"])
+    assert had == 12 if is_clean else had <= 12
     assert len(played.asked("POST", "/v1/chat/")) == 1
 
 

@@ -1,17 +1,21 @@
 """Hostile text, in every place that shows text: it stays text. With the policy, and without it."""
 
-from typing import Any
+import json
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import OpenChat
-from tests.browser.payloads import PAYLOADS
 from tests.browser.played_server import PlayedServer
 from tests.browser.plays import Fails, Play, Thinks, in_pieces
+from tests.end_to_end.processes import ROOT
 
-ALARM = "window.xssRuns = []; window.xss = (number) => { window.xssRuns.push(number); };"
+PAYLOADS = [
+    payload["markdown"] for payload in json.loads((ROOT / "ui" / "test" / "xss.json").read_text())
+]
+"""Each sets ``window.pwned``, opens a dialog or asks another origin, where it is more than text."""
+
 FOREIGN = """() => [...document.querySelectorAll("main *, nav *")].flatMap((element) => {
   const made = "script, iframe, object, embed, img, video, audio, style, link, meta, base," +
     "svg script, svg a, math, template, marquee, noscript, form form, details details";
@@ -26,6 +30,9 @@ FOREIGN = """() => [...document.querySelectorAll("main *, nav *")].flatMap((elem
 })"""
 LINKS = """() => [...document.querySelectorAll(".markdown a")].map((link) =>
   [link.protocol, link.rel, link.target])"""
+PROMPTS_AT_ONCE = 20
+"""A page of the history holds these."""
+
 CSP = pytest.mark.parametrize("bypass_csp", [False, True], ids=["policy", "no policy"])
 
 
@@ -34,7 +41,7 @@ def assert_it_is_only_text(chat: ChatPage) -> None:
     assert chat.page.evaluate(FOREIGN) == []
     for link in chat.conversation.get_by_role("link").all():
         link.hover()
-    assert chat.page.evaluate("() => window.xssRuns") == []
+    assert chat.page.evaluate("() => window.pwned") is None
     for protocol, rel, _ in chat.page.evaluate(LINKS):
         assert protocol in {"http:", "https:", "mailto:"}
         assert {"noopener", "noreferrer"} <= set(rel.split())
@@ -48,7 +55,7 @@ def test_hostile_answers_in_small_pieces_stay_text(
     assert len(PAYLOADS) >= 28
     text = "\n\n".join(f"{payload}\n\nbehind {number}" for number, payload in enumerate(PAYLOADS))
     played.plays["attack"] = Play(in_pieces(f"{text}\n\nTHE END", size))
-    chat = open_chat(played.url, scripts=(ALARM,), bypass_csp=bypass_csp)
+    chat = open_chat(played.url, bypass_csp=bypass_csp)
     chat.expect_answer("attack", "THE END")
     assert_it_is_only_text(chat)
     chat.page.reload()
@@ -60,12 +67,11 @@ def test_hostile_answers_in_small_pieces_stay_text(
 def test_each_hostile_text_stays_text_by_itself(
     played: PlayedServer, open_chat: OpenChat, *, bypass_csp: bool
 ) -> None:
-    played.keep("attacks", *((f"prompt {n}", payload) for n, payload in enumerate(PAYLOADS[:24])))
-    played.keep("more", *((f"prompt {n}", payload) for n, payload in enumerate(PAYLOADS[24:])))
-    options: dict[str, Any] = {"scripts": (ALARM,), "bypass_csp": bypass_csp}
-    for session, count in [("attacks", 24), ("more", len(PAYLOADS) - 24)]:
-        chat = open_chat(played.url, f"/#/c/{session}", **options)
-        expect(chat.answers).to_have_count(count)
+    for start in range(0, len(PAYLOADS), PROMPTS_AT_ONCE):
+        turns = [(f"prompt {start}", text) for text in PAYLOADS[start : start + PROMPTS_AT_ONCE]]
+        played.keep(f"attacks-{start}", *turns)
+        chat = open_chat(played.url, f"/#/c/attacks-{start}", bypass_csp=bypass_csp)
+        expect(chat.answers).to_have_count(len(turns))
         assert_it_is_only_text(chat)
 
 
@@ -77,12 +83,12 @@ def test_hostile_prompts_titles_reasoning_and_errors_stay_text(
         played.keep(f"attack-{number}", (payload, "an answer"))
     everything = "\n\n".join(PAYLOADS)
     played.plays[everything] = Play([Thinks(everything), "a", Fails("upstream_error", everything)])
-    chat = open_chat(played.url, scripts=(ALARM,), bypass_csp=bypass_csp)
-    expect(chat.nav.get_by_role("link", name="xss(1)")).to_be_visible()
+    chat = open_chat(played.url, bypass_csp=bypass_csp)
+    expect(chat.nav.get_by_role("link", name="onerror").first).to_be_visible()
     chat.ask(everything)
     chat.expect_state("failed")
     chat.answer().get_by_text("Reasoning").click()
-    expect(chat.prompts).to_contain_text("<script>xss(1)</script>")
+    expect(chat.prompts).to_contain_text(PAYLOADS[0])
     assert_it_is_only_text(chat)
 
 

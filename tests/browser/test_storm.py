@@ -83,4 +83,4 @@ def test_events_that_come_twice_after_a_cut_are_taken_once(
     chat.expect_answer("mine", "w39")
     assert chat.words() == words("mine")
     (request,) = played.asked("GET", "/v1/streams/")
-    assert request.query == {"after": "10"}
+    assert int(request.query["after"]) <= 10, "what the cut took away is asked for again"

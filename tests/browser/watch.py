@@ -44,7 +44,7 @@ class Watch:
         if is_of_api and message.text.startswith(EXPECTED_OF_API):
             return
         if message.type in {"error", "warning"}:
-            self.complaints.append(f"{message.type}: {message.text}")
+            self.complaints.append(f"{message.type}: {message.text} {message.location['url']}")
 
     def _on_request(self, request: Request) -> None:
         self.requests.append(request)
