@@ -14,11 +14,14 @@ BIN := .venv/bin
 # wants async hooks, and a coroutine that has what it needs should not yield), 127 (use httpx2).
 ASYNC_RULES := --enable=ASYNC,ASYNC900 --disable=ASYNC124,ASYNC127,ASYNC910,ASYNC911,ASYNC912,ASYNC913 \
 	--startable-in-context-manager=run,run_services,serve_sim
+CHECKS := check-format check-ruff check-async-package check-async-tests check-types check-floors
+LOTS := test-faults test-storm test-others
+# What each of them says is shown when it has ended.
+AT_ONCE = $(MAKE) --no-print-directory --keep-going --jobs --output-sync=target
 PYTEST := $(BIN)/python -X dev -m pytest
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run install check test test-faults test-storm test-others test-alone clean lock format \
-	peers bench
+.PHONY: run install check $(CHECKS) test $(LOTS) test-alone clean lock format peers bench
 
 run: .venv/installed
 	@exec $(BIN)/jarvis-trio serve --host "$(HOST)" --port "$(PORT)"
@@ -27,21 +30,32 @@ install: .venv/installed
 	@echo "ready: $(BIN)/jarvis-trio and $(BIN)/hypercorn"
 
 check: .venv/test-installed
-	@echo "== ruff format";  $(BIN)/ruff format --check .
-	@echo "== ruff";         $(BIN)/ruff check .
-	@echo "== flake8-async"; $(BIN)/flake8-async $(ASYNC_RULES)
-	@echo "== mypy";         $(BIN)/mypy
-	@echo "== floors";       $(BIN)/lint-imports --no-cache
+	@$(AT_ONCE) $(CHECKS)
 
-# Most tests wait, for processes and for time: three lots that take about as long are run at once,
-# and what a lot says is shown when it has ended. Those that judge time or memory, or take every
-# core, come after them and have the machine for themselves.
+check-format:
+	@echo "== ruff format"; $(BIN)/ruff format --check .
+
+check-ruff:
+	@echo "== ruff"; $(BIN)/ruff check .
+
+check-async-package:
+	@echo "== flake8-async jarvis_trio"; $(BIN)/flake8-async $(ASYNC_RULES) $$(git ls-files 'jarvis_trio/*.py')
+
+check-async-tests:
+	@echo "== flake8-async tests"; $(BIN)/flake8-async $(ASYNC_RULES) $$(git ls-files 'tests/*.py')
+
+check-types:
+	@echo "== mypy"; $(BIN)/mypy
+
+check-floors:
+	@echo "== floors"; $(BIN)/lint-imports --no-cache
+
+# Most tests wait, for processes and for time: three lots that take about as long are run at once.
+# Those that judge time or memory, or take every core, come after them, and nothing beside them.
 FAULTS := tests/end_to_end/faults
 STORM := tests/end_to_end/storm tests/storm
 test: .venv/test-installed
-	@$(MAKE) --no-print-directory --keep-going --jobs --output-sync=target \
-		test-faults test-storm test-others; failed=$$?; \
-	$(MAKE) --no-print-directory test-alone && exit $$failed
+	@$(AT_ONCE) $(LOTS); failed=$$?; $(MAKE) --no-print-directory test-alone && exit $$failed
 
 test-faults:
 	$(PYTEST) -m "not alone" $(FAULTS)
