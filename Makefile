@@ -5,6 +5,7 @@
 # make test     every test
 # make peers    the storm against ours and other servers (downloads them): writes docs/peers.md
 # make bench    what ours and other servers cost (downloads them): writes docs/performance.md
+# make screenshots  the page, talking with the simulated model: writes docs/screenshots
 # make clean    remove what the others made
 
 PYTHON ?= python3
@@ -22,7 +23,7 @@ NODE := $(PAGE) has-node || { echo "installing Node from PyPI: there is none tha
 	$(PIP) install --require-hashes -r requirements/node.txt; }
 
 .PHONY: run install page check test test-faults test-storm test-page test-others test-alone clean \
-	lock format peers bench
+	lock format peers bench screenshots
 
 run: .venv/installed
 	@exec $(BIN)/jarvis-trio serve --host "$(HOST)" --port "$(PORT)"
@@ -72,6 +73,9 @@ peers: .venv/test-installed
 
 bench: .venv/test-installed
 	@$(BIN)/python -m tests.benchmarks.bench
+
+screenshots: .venv/test-installed page
+	@$(BIN)/python -m tests.browser.screenshots
 
 format: .venv/test-installed ui/node_modules/.with-tools
 	@$(BIN)/ruff format .
