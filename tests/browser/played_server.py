@@ -47,6 +47,7 @@ class PlayedServer:
         self.plays: dict[str, Play] = {}
         self.other_play: Play | None = None
         self.titles: dict[str, str] = {}
+        self.overview: object = None
         self.answers: list[Answer] = []
         self.requests: list[Request] = []
         self.url = f"http://127.0.0.1:{backstage.start(self._serve)}"
@@ -117,12 +118,14 @@ class PlayedServer:
             await self._session(peer, request)
         elif request.path == "/v1/models":
             await send_json(peer, {"object": "list", "data": [{"id": "played"}, {"id": "other"}]})
+        elif request.path == "/v1/ops" and self.overview is not None:
+            await send_json(peer, self.overview)
         else:
             await send_error(peer, 404, "not_found", "there is nothing here")
 
     async def _chat(self, nursery: trio.Nursery, peer: RawPeer, request: Request) -> None:
         prompt = request.json["prompt"]
-        play = self.plays.get(prompt) or self.other_play or Play(numbered(prompt))
+        play = self.plays.get(prompt) or self.other_play or Play(numbered(prompt, seconds=0.005))
         if play.headers_wait_for is not None:
             await self._gate(play.headers_wait_for.name).wait()
         if play.status == 0:

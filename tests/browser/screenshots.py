@@ -75,14 +75,15 @@ def talk(chat: ChatPage) -> str:
 
 def be_busy(chat: ChatPage) -> None:
     """Send prompts over each other, and leave two long answers under way."""
-    for prompt in RAPID:
+    for number, prompt in enumerate(RAPID, 1):
         chat.ask(prompt)
-        expect(chat.answer()).to_contain_text(" ")
+        expect(chat.answers).to_have_count(number)
+        chat.expect_state("streaming")
     chat.expect_state("complete")
     for prompt in [LONG_PROMPT, LONG_PROMPT.replace("concurrency", "programming")]:
         begin_another(chat)
         chat.ask(prompt)
-        expect(chat.answer()).to_contain_text(" ")
+        chat.expect_state("streaming")
 
 
 def expect_colours(chat: ChatPage) -> None:
