@@ -50,7 +50,7 @@ class PlayedServer:
         self.overview: object = None
         self.answers: list[Answer] = []
         self.requests: list[Request] = []
-        self.url = f"http://127.0.0.1:{backstage.start(self._serve)}"
+        self.url = f"http://127.0.0.1:{backstage.start(self.run)}"
 
     def open_gate(self, name: str) -> None:
         """Open what answers wait for; it stays open."""
@@ -87,7 +87,8 @@ class PlayedServer:
         self.titles.setdefault(session, prompt[:60])
         return answer
 
-    async def _serve(self, *, task_status: trio.TaskStatus[int]) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[int]) -> None:
+        """Serve until cancelled; the status is the port."""
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         task_status.started(listener.socket.getsockname()[1])
         async with trio.open_nursery() as nursery:
