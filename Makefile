@@ -5,6 +5,7 @@
 # make test     every test
 # make peers    the storm against ours and other servers (downloads them): writes docs/peers.md
 # make bench    what ours and other servers cost (downloads them): writes docs/performance.md
+# make screenshots  the page, talking with the simulated model: writes docs/screenshots
 # make clean    remove what the others made
 
 PYTHON ?= python3
@@ -25,7 +26,7 @@ PAGE := $(BIN)/python hatch_build.py
 NODE := $(PAGE) has-node || { echo "installing Node from PyPI: there is none that will do"; \
 	$(PIP) install --require-hashes -r requirements/node.txt; }
 
-.PHONY: run install page check $(CHECKS) test $(LOTS) test-alone clean lock format peers bench
+.PHONY: run install page check $(CHECKS) test $(LOTS) test-alone clean lock format peers bench screenshots
 
 run: .venv/installed
 	@exec $(BIN)/jarvis-trio serve --host "$(HOST)" --port "$(PORT)"
@@ -88,6 +89,9 @@ peers: .venv/test-installed
 
 bench: .venv/test-installed
 	@$(BIN)/python -m tests.benchmarks.bench
+
+screenshots: .venv/test-installed page
+	@$(BIN)/python -m tests.browser.screenshots
 
 format: .venv/test-installed ui/node_modules/.with-tools
 	@$(BIN)/ruff format .

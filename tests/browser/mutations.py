@@ -1,8 +1,8 @@
-"""``python -m tests.browser.mutations``: take each mechanism of the page away, and see a test fail.
+"""``python -m tests.browser.mutations``: take each mechanism of the page away, see its tests fail.
 
-``mutations.json`` says what to edit in ``ui/src``, and which tests must fail of it. Each is made in a
-copy of the repository, so that nothing here is touched. Numbers, from 1, choose some of them. It takes
-minutes, and is no part of ``make test``.
+``mutations.json`` says what to edit in ``ui/src``, and which tests must fail of it; before, they
+must pass. All is done in a copy of the repository, so that nothing here is touched. Numbers, from
+1, choose some of the mutations. It takes minutes, and is no part of ``make test``.
 """
 
 import json
@@ -23,7 +23,7 @@ TESTS_FAILED = 1
 
 
 class Mutation(Struct, forbid_unknown_fields=True):
-    """Edits are a file of ``ui/src``, what stands in it exactly once, and what stands there then."""
+    """Edits are a file of ``ui/src``, what stands in it exactly once, and what does then."""
 
     what: str
     edits: list[tuple[str, str, str]]
@@ -49,11 +49,10 @@ def build(copy: Path) -> None:
         raise SystemExit(built.stdout + built.stderr)
 
 
-def survivors(copy: Path, tests: list[str]) -> list[str]:
-    """Return those of the tests that pass, or fail otherwise than by failing."""
+def status(copy: Path, *tests: str) -> int:
+    """Run tests, to the first that fails; return pytest's status."""
     python = [sys.executable, "-X", "dev", "-m", "pytest", "-q", "-x"]
-    results = {test: run(*python, f"tests/browser/{test}", cwd=copy).returncode for test in tests}
-    return [test for test, code in results.items() if code != TESTS_FAILED]
+    return run(*python, *(f"tests/browser/{test}" for test in tests), cwd=copy).returncode
 
 
 def edit(copy: Path, edits: list[tuple[str, str, str]]) -> dict[Path, str]:
@@ -70,17 +69,21 @@ def edit(copy: Path, edits: list[tuple[str, str, str]]) -> dict[Path, str]:
 
 
 def main(chosen: list[str]) -> int:
-    mutations = convert(json.loads(LIST.read_text()), list[Mutation])
+    mutations = list(enumerate(convert(json.loads(LIST.read_text()), list[Mutation]), 1))
+    if chosen:
+        mutations = [(number, each) for number, each in mutations if str(number) in chosen]
+    tests = sorted({test for _, mutation in mutations for test in mutation.tests})
     missed = 0
     with tempfile.TemporaryDirectory() as path:
         copy = Path(path)
         copy_repository(copy)
-        for number, mutation in enumerate(mutations, 1):
-            if chosen and str(number) not in chosen:
-                continue
+        build(copy)
+        if status(copy, *tests) != 0:
+            raise SystemExit("these tests fail already: they would see nothing")
+        for number, mutation in mutations:
             before = edit(copy, mutation.edits)
             build(copy)
-            alive = survivors(copy, mutation.tests)
+            alive = [test for test in mutation.tests if status(copy, test) != TESTS_FAILED]
             for file, text in before.items():
                 file.write_text(text)
             missed += bool(alive)

@@ -66,7 +66,7 @@ def test_after_five_quick_prompts_the_real_server_has_stopped_four_at_the_model(
     assert stats["completed"] == 1
 
 
-def test_a_frame_that_names_another_stream_is_dropped_and_counted(
+def test_a_frame_that_names_another_stream_is_dropped(
     played: PlayedServer, open_chat: OpenChat
 ) -> None:
     played.plays["mine"] = Play(["a ", Foreign("intruder "), Pause(0.2), Foreign("again "), "b"])

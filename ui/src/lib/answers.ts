@@ -282,8 +282,8 @@ export class Answers implements RunHost {
   /** Show how far a run has come. */
   #write(run: Run): void {
     if (!this.isActive(run)) return; // guard 2: what has ended here is told otherwise
-    const { key, text, reasoning, state } = run;
-    this.#set(key, { text, reasoning, state }); // guard 1: the message with the run's own key
+    const { key, text, reasoning, state, note } = run;
+    this.#set(key, { text, reasoning, state, note }); // guard 1: the message with the run's own key
   }
 
   #set(key: string, change: Partial<AnswerMessage>): void {

@@ -2,7 +2,7 @@
 // caller knows that it was its own.
 
 import type { Environment } from "./environment";
-import { asApiError, unreachable } from "./errors";
+import { asApiError, unanswered, unreachable } from "./errors";
 import type { Policy } from "./types";
 import {
   type MessagePage,
@@ -107,12 +107,16 @@ export class Api {
 
   async #json(path: string, method = "GET", body?: object): Promise<unknown> {
     const controller = new AbortController();
-    const undo = this.#environment.after(REQUEST_MS, () => controller.abort());
+    let isLate = false;
+    const undo = this.#environment.after(REQUEST_MS, () => {
+      isLate = true;
+      controller.abort();
+    });
     try {
       const response = await this.#send(path, { method, signal: controller.signal }, body);
       return await response.json();
     } catch (error) {
-      throw asApiError(error);
+      throw isLate ? unanswered() : asApiError(error);
     } finally {
       undo();
     }

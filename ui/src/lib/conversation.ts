@@ -105,6 +105,7 @@ export class ConversationStore implements AnswersHost, HistoryHost {
   }
 
   askAgain(key: string, text: string | null, model: string | null): Promise<void> {
+    this.#history.trouble = null;
     return this.#answers.askAgain(key, text, model);
   }
 

@@ -22,7 +22,10 @@ export interface ListHost {
 
 export class SessionList {
   search = "";
-  trouble: Trouble | null = null;
+  /** Why the list could not be read. */
+  #readTrouble: Trouble | null = null;
+  /** Why the last change was not made: said until the next one, or a search. */
+  #changeTrouble: Trouble | null = null;
   #items: readonly SessionItem[] = [];
   #cursor: string | null = null;
   /** What they were searched for. */
@@ -42,6 +45,10 @@ export class SessionList {
 
   get items(): readonly SessionItem[] {
     return this.#items;
+  }
+
+  get trouble(): Trouble | null {
+    return this.#readTrouble ?? this.#changeTrouble;
   }
 
   get hasMore(): boolean {
@@ -66,7 +73,8 @@ export class SessionList {
     this.#items = [];
     this.#cursor = null;
     this.search = "";
-    this.trouble = null;
+    this.#readTrouble = null;
+    this.#changeTrouble = null;
   }
 
   /** Read the list again, after a moment. A hidden tab does when it is seen again. */
@@ -80,6 +88,7 @@ export class SessionList {
 
   find(search: string): void {
     this.search = search;
+    this.#changeTrouble = null;
     this.#reading++;
     this.soon(SEARCH_PAUSE_MS);
     this.#host.changed();
@@ -100,7 +109,7 @@ export class SessionList {
         this.#show([...this.#items, ...more]);
       }
     } catch (error) {
-      this.trouble = asApiError(error).trouble;
+      this.#readTrouble = asApiError(error).trouble;
     } finally {
       this.#isMoreComing = false;
       this.#host.changed();
@@ -126,12 +135,12 @@ export class SessionList {
   }
 
   async #change(change: Promise<unknown>): Promise<void> {
+    this.#changeTrouble = null;
     try {
       await change;
-      this.trouble = null;
     } catch (error) {
       const failure = asApiError(error);
-      if (failure.status !== 404) this.trouble = failure.trouble;
+      if (failure.status !== 404) this.#changeTrouble = failure.trouble;
     }
     this.soon(0);
     this.#host.changed();
@@ -142,13 +151,13 @@ export class SessionList {
     try {
       const page = await this.#host.api.sessions(this.search, null);
       if (reading !== this.#reading) return;
-      this.trouble = null;
+      this.#readTrouble = null;
       this.#lay(page.sessions.map(itemOf), page.nextCursor);
       this.#host.heard(page.sessions);
     } catch (error) {
       if (reading !== this.#reading) return;
       const failure = asApiError(error);
-      this.trouble = failure.trouble;
+      this.#readTrouble = failure.trouble;
       if (failure.status > 0 && failure.status !== 401) this.#host.heard([]);
     }
     this.#host.changed();

@@ -173,3 +173,26 @@ it("deleting while headers are on their way waits for them, or the prompt would 
   expect(deletes()).toBe(1);
   expect(world.server.streams).toEqual([]);
 });
+
+it("a change that the server refuses is said until the next one, whatever is read meanwhile", async () => {
+  const world = new World(serverWith("a"));
+  const store = await world.store();
+  const trouble = () => store.getSnapshot().sessionsTrouble?.sentence;
+  world.server.refusesChanges = { status: 503, code: "history_unavailable" };
+  store.remove("a");
+  await world.advance(8000);
+  expect(titles(store)).toEqual(["about a"]);
+  expect(trouble()).toMatch("cannot be reached now");
+  world.server.refusesChanges = null;
+  store.rename("a", "mine");
+  await world.advance(0);
+  expect(trouble()).toBe(undefined);
+});
+
+it("a server that does not answer is not said to be away", async () => {
+  const world = new World(serverWith("a"));
+  const store = await world.store();
+  world.server.holdsNext = /sessions\?/;
+  await world.advance(20_000);
+  expect(store.getSnapshot().sessionsTrouble?.sentence).toMatch("does not answer");
+});

@@ -24,6 +24,8 @@ export class FakeServer {
   isDown = false;
   /** What the next prompt is refused with. */
   refusal: Refusal | null = null;
+  /** What each rename and deletion is refused with. */
+  refusesChanges: Refusal | null = null;
   /** Headers of prompts wait until `releaseHeaders`. */
   holdsHeaders = false;
   /** So does the next response, as it is now, of a path like this. */
@@ -121,6 +123,9 @@ export class FakeServer {
         return this.#list(url.searchParams);
       case "GET streams/id":
         return this.#follow(id ?? "", Number(url.searchParams.get("after")), signal);
+    }
+    if (this.refusesChanges !== null && /PATCH|DELETE/.test(request.method)) {
+      return refuse(this.refusesChanges.status, this.refusesChanges.code);
     }
     const known = this.streams.filter((stream) => stream.sessionId === id);
     if (known.length === 0) return refuse(404, "not_found");
