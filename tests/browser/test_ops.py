@@ -1,7 +1,5 @@
 """The operations view: what lives, what was counted, and a Stop for each answer."""
 
-import re
-
 import pytest
 from playwright.sync_api import expect
 
@@ -59,7 +57,7 @@ def test_the_frames_that_the_page_refused_are_counted(
     played.plays["strangers"] = Play(
         ["a ", Foreign("intruder "), Pause(0.1), Foreign("again "), "b"]
     )
-    played.plays["twice"] = Play(["a ", "b ", "c ", "d"], cut_after=4, repeats=3)
+    played.plays["twice"] = Play(["a ", "b ", "c ", "d"], cut_after=4, cut_is_clean=True, repeats=3)
     chat = open_chat(played.url)
     chat.expect_answer("strangers", "b")
     chat.expect_answer("twice", "d")
@@ -67,7 +65,7 @@ def test_the_frames_that_the_page_refused_are_counted(
     chat.nav.get_by_role("link", name="Operations").click()
     counters = chat.page.get_by_role("region", name="Counters").locator("div")
     expect(counters.filter(has_text="Of another answer")).to_contain_text("2")
-    expect(counters.filter(has_text="Seen before")).to_contain_text(re.compile(r"[123]$"))
+    expect(counters.filter(has_text="Seen before")).to_contain_text("3")
     expect(counters.filter(has_text="Of an answer that was over")).to_contain_text("0")
 
 
