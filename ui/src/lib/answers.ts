@@ -101,12 +101,11 @@ export class Answers implements RunHost {
     if (find()?.streamId === null) await this.#host.refresh(); // it may have begun all the same
     this.#askingAgain--;
     const turn = find();
-    if (turn === undefined) return;
+    const words = text ?? (turn && turns.promptOf(turn)?.text);
+    if (turn === undefined || !words) return;
     const replaces = turns.originOf(turn);
-    const words = text ?? turns.promptOf(turn)?.text ?? "";
     const isReplaced = (one: turns.Turn) => replaces !== null && turns.originOf(one) === replaces;
     const place = this.#turns.findIndex((one) => one === turn || isReplaced(one));
-    if (words === "") return;
     this.#ask({ text: words, model, policy: "interrupt", replaces }, place);
   }
 
@@ -206,7 +205,9 @@ export class Answers implements RunHost {
     const hasRoom = (takesOver && this.reading > 0) || this.#host.hasRoom();
     const isFull = policy === "enqueue" && live.length > MAX_WAITING;
     this.trouble = isFull ? notes.QUEUE_FULL : hasRoom ? null : notes.NO_ROOM;
-    if (this.trouble === null) {
+    if (this.trouble !== null) {
+      this.#host.announce(this.trouble.sentence);
+    } else {
       if (takesOver) for (const turn of live) this.#takeOver(turn); // guard 5: before the new fetch
       const goes = policy === "rollback" ? live.map((turn) => turn.key) : [];
       const stay = this.#turns.slice(0, place).filter((turn) => !goes.includes(turn.key));
@@ -291,6 +292,7 @@ export class Answers implements RunHost {
 
   #finish(key: string, outcome: notes.Outcome): void {
     this.version++;
+    this.trouble = null;
     this.#set(key, outcome);
     this.#host.announce(notes.announcementOf(outcome));
     this.#host.settled();

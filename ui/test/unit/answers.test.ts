@@ -175,6 +175,7 @@ it("enqueue waits its turn, three at most", async () => {
   store.choosePolicy("enqueue");
   expect(["a", "b", "c", "d"].map((text) => store.send(text))).toEqual([true, true, true, false]);
   expect(shown(store).trouble?.sentence).toMatch("3 prompts wait already");
+  expect(store.getSnapshot().announcement).toMatch("3 prompts wait already");
   await world.advance(0);
   expect(answers(store).map((answer) => answer.state)).toEqual([
     "streaming",
@@ -185,6 +186,7 @@ it("enqueue waits its turn, three at most", async () => {
   stream.finish();
   await world.advance(0);
   expect(answers(store)[1]?.state).toBe("thinking");
+  expect(shown(store).trouble).toBeNull();
   expect(store.send("d")).toBe(true);
 });
 

@@ -3,6 +3,24 @@
 import { expect, it } from "vitest";
 import { lastAnswer, lines, shown, streaming, World } from "./fakes/world";
 
+/** A page with one answer, "some", to "hello". */
+async function answered() {
+  const page = await streaming();
+  page.stream.finish();
+  await page.world.advance(0);
+  return page;
+}
+
+/** It, and a retry that failed without a word. */
+async function failedAgain() {
+  const page = await answered();
+  page.store.retry(lastAnswer(page.store).key);
+  await page.world.advance(0);
+  page.server.last().fail("upstream_error", "upstream_error");
+  await page.world.advance(0);
+  return page;
+}
+
 it("retry of a prompt that never got there leaves every other turn where it is", async () => {
   const world = new World();
   const store = await world.store();
@@ -30,9 +48,7 @@ it("retry of a prompt that never got there leaves every other turn where it is",
 });
 
 it("what a retry is to replace stays away until the first piece of the answer", async () => {
-  const { world, server, store, stream } = await streaming();
-  stream.finish();
-  await world.advance(0);
+  const { world, server, store } = await answered();
   store.retry(lastAnswer(store).key);
   await world.advance(0);
   const { id } = shown(store);
@@ -46,13 +62,7 @@ it("what a retry is to replace stays away until the first piece of the answer", 
 });
 
 it("a retry that failed without a word brings back what it was to replace, and the next replaces both", async () => {
-  const { world, server, store, stream } = await streaming();
-  stream.finish();
-  await world.advance(0);
-  store.retry(lastAnswer(store).key);
-  await world.advance(0);
-  server.last().fail("upstream_error", "upstream_error");
-  await world.advance(0);
+  const { world, server, store } = await failedAgain();
   expect(lines(store)).toEqual(["> hello", "< complete: some", "> hello", "< failed: "]);
   store.retry(lastAnswer(store).key);
   await world.advance(0);
@@ -63,13 +73,7 @@ it("a retry that failed without a word brings back what it was to replace, and t
 });
 
 it("so it does after a reload", async () => {
-  const { world, server, store, stream } = await streaming();
-  stream.finish();
-  await world.advance(0);
-  store.retry(lastAnswer(store).key);
-  await world.advance(0);
-  server.last().fail("upstream_error", "upstream_error");
-  await world.advance(0);
+  const { world, store } = await failedAgain();
   store.close();
   const again = await world.store();
   await world.advance(0);
@@ -79,9 +83,7 @@ it("so it does after a reload", async () => {
 });
 
 it("a retry of an edit that was stopped before it began replaces what the edit was to replace", async () => {
-  const { world, server, store, stream } = await streaming();
-  stream.finish();
-  await world.advance(0);
+  const { world, server, store, stream } = await answered();
   server.delaysBeginning = true;
   store.edit(shown(store).messages[0]?.key ?? "", "other");
   await world.advance(0);
@@ -105,9 +107,7 @@ it("nothing is asked again in a conversation that was left while that waited", a
 });
 
 it("what came behind a retry is shown, also while that is not read to its end", async () => {
-  const { world, server, store, stream } = await streaming();
-  stream.finish();
-  await world.advance(0);
+  const { world, server, store } = await answered();
   store.retry(lastAnswer(store).key);
   await world.advance(0);
   const retry = server.last();
