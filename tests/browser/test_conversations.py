@@ -88,7 +88,7 @@ def test_a_double_click_on_delete_asks_nothing_of_what_appears_below(
     delete.dblclick()
     expect(three.nav.get_by_role("link", name="Tell me of pears")).to_have_count(0)
     below = "([x, y]) => document.elementFromPoint(x, y).closest('.example') !== null"
-    assert three.page.evaluate(below, [x, y]), "the second click hit an example"
+    assert three.page.evaluate(below, [x, y]), "an example is where the second click went"
     assert len(played.answers) == had
     three.page.mouse.click(x, y)
     expect(three.answers).to_have_count(1)
