@@ -5,6 +5,7 @@
 # make test     every test
 # make peers    the storm against ours and other servers (downloads them): writes docs/peers.md
 # make bench    what ours and other servers cost (downloads them): writes docs/performance.md
+# make screenshots  the page, talking with the simulated model: writes docs/screenshots
 # make clean    remove what the others made
 
 PYTHON ?= python3
@@ -15,14 +16,17 @@ BIN := .venv/bin
 # wants async hooks, and a coroutine that has what it needs should not yield), 127 (use httpx2).
 ASYNC_RULES := --enable=ASYNC,ASYNC900 --disable=ASYNC124,ASYNC127,ASYNC910,ASYNC911,ASYNC912,ASYNC913 \
 	--startable-in-context-manager=run,run_services,serve_sim
+CHECKS := check-format check-ruff check-async-sources check-async-tests check-types check-floors check-page
+LOTS := test-faults test-storm test-page test-others
+# What each of them says is shown when it has ended.
+AT_ONCE = $(MAKE) --no-print-directory --keep-going --jobs --output-sync=target
 PYTEST := $(BIN)/python -X dev -m pytest
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PAGE := $(BIN)/python hatch_build.py
 NODE := $(PAGE) has-node || { echo "installing Node from PyPI: there is none that will do"; \
 	$(PIP) install --require-hashes -r requirements/node.txt; }
 
-.PHONY: run install page check test test-faults test-storm test-page test-others test-alone clean \
-	lock format peers bench
+.PHONY: run install page check $(CHECKS) test $(LOTS) test-alone clean lock format peers bench screenshots
 
 run: .venv/installed
 	@exec $(BIN)/jarvis-trio serve --host "$(HOST)" --port "$(PORT)"
@@ -31,24 +35,37 @@ install: .venv/installed
 	@echo "ready: $(BIN)/jarvis-trio and $(BIN)/hypercorn"
 
 check: .venv/test-installed ui/node_modules/.with-tools
-	@echo "== ruff format";  $(BIN)/ruff format --check .
-	@echo "== ruff";         $(BIN)/ruff check .
-	@echo "== flake8-async"; $(BIN)/flake8-async $(ASYNC_RULES)
-	@echo "== mypy";         $(BIN)/mypy
-	@echo "== floors";       $(BIN)/lint-imports --no-cache
-	@echo "== page";         $(PAGE) npm run --silent check
+	@$(AT_ONCE) $(CHECKS)
 
-# Most tests wait, for processes and for time: four lots that take about as long are run at once,
-# and what a lot says is shown when it has ended. Those that judge time or memory, or take every
-# core, come after them and have the machine for themselves.
+check-format:
+	@echo "== ruff format"; $(BIN)/ruff format --check .
+
+check-ruff:
+	@echo "== ruff"; $(BIN)/ruff check .
+
+check-async-sources:
+	@echo "== flake8-async"; $(BIN)/flake8-async $(ASYNC_RULES) $$(git ls-files '*.py' ':!tests')
+
+check-async-tests:
+	@echo "== flake8-async, of the tests"; $(BIN)/flake8-async $(ASYNC_RULES) $$(git ls-files 'tests/*.py')
+
+check-types:
+	@echo "== mypy"; $(BIN)/mypy
+
+check-floors:
+	@echo "== floors"; $(BIN)/lint-imports --no-cache
+
+check-page:
+	@echo "== page"; $(PAGE) npm run --silent check
+
+# Most tests wait, for processes and for time: four lots that take about as long are run at once.
+# Those that judge time or memory, or take every core, come after them, and nothing beside them.
 FAULTS := tests/end_to_end/faults
 STORM := tests/end_to_end/storm tests/storm
 BROWSER := tests/browser
 test: .venv/test-installed ui/node_modules/.with-tools
 	@$(PAGE)
-	@$(MAKE) --no-print-directory --keep-going --jobs --output-sync=target \
-		test-faults test-storm test-page test-others; failed=$$?; \
-	$(MAKE) --no-print-directory test-alone && exit $$failed
+	@$(AT_ONCE) $(LOTS); failed=$$?; $(MAKE) --no-print-directory test-alone && exit $$failed
 
 test-faults:
 	$(PYTEST) -m "not alone" $(FAULTS)
@@ -72,6 +89,9 @@ peers: .venv/test-installed
 
 bench: .venv/test-installed
 	@$(BIN)/python -m tests.benchmarks.bench
+
+screenshots: .venv/test-installed page
+	@$(BIN)/python -m tests.browser.screenshots
 
 format: .venv/test-installed ui/node_modules/.with-tools
 	@$(BIN)/ruff format .

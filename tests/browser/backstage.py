@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
@@ -46,7 +47,6 @@ class Backstage:
 def backstage() -> Iterator[Backstage]:
     """Run trio in a thread; an error of what was started there comes out at the end."""
     opened: list[Backstage] = []
-    errors: list[BaseException] = []
     is_open = threading.Event()
 
     async def stay_open() -> None:
@@ -55,20 +55,12 @@ def backstage() -> Iterator[Backstage]:
             is_open.set()
             await trio.sleep_forever()
 
-    def run() -> None:
+    with ThreadPoolExecutor(1, "backstage") as pool:
+        running = pool.submit(trio.run, stay_open)
+        is_open.wait()
         try:
-            trio.run(stay_open)
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run, name="backstage")
-    thread.start()
-    is_open.wait()
-    try:
-        yield opened[0]
-    finally:
-        if thread.is_alive():
-            opened[0].end()
-        thread.join()
-    if errors:
-        raise errors[0]
+            yield opened[0]
+        finally:
+            if not running.done():
+                opened[0].end()
+        running.result()

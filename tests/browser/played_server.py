@@ -47,9 +47,10 @@ class PlayedServer:
         self.plays: dict[str, Play] = {}
         self.other_play: Play | None = None
         self.titles: dict[str, str] = {}
+        self.overview: object = None
         self.answers: list[Answer] = []
         self.requests: list[Request] = []
-        self.url = f"http://127.0.0.1:{backstage.start(self._serve)}"
+        self.url = f"http://127.0.0.1:{backstage.start(self.run)}"
 
     def open_gate(self, name: str) -> None:
         """Open what answers wait for; it stays open."""
@@ -86,7 +87,8 @@ class PlayedServer:
         self.titles.setdefault(session, prompt[:60])
         return answer
 
-    async def _serve(self, *, task_status: trio.TaskStatus[int]) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[int]) -> None:
+        """Serve until cancelled; the status is the port."""
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         task_status.started(listener.socket.getsockname()[1])
         async with trio.open_nursery() as nursery:
@@ -117,12 +119,14 @@ class PlayedServer:
             await self._session(peer, request)
         elif request.path == "/v1/models":
             await send_json(peer, {"object": "list", "data": [{"id": "played"}, {"id": "other"}]})
+        elif request.path == "/v1/ops" and self.overview is not None:
+            await send_json(peer, self.overview)
         else:
             await send_error(peer, 404, "not_found", "there is nothing here")
 
     async def _chat(self, nursery: trio.Nursery, peer: RawPeer, request: Request) -> None:
         prompt = request.json["prompt"]
-        play = self.plays.get(prompt) or self.other_play or Play(numbered(prompt))
+        play = self.plays.get(prompt) or self.other_play or Play(numbered(prompt, seconds=0.005))
         if play.headers_wait_for is not None:
             await self._gate(play.headers_wait_for.name).wait()
         if play.status == 0:

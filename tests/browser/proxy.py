@@ -24,7 +24,7 @@ class Proxy:
         self._bytes_per_second: float | None = None
         self._flows = trio.Event()
         self._flows.set()
-        self.port: int = backstage.start(self._serve)
+        self.port: int = backstage.start(self.run)
         self.url = f"http://127.0.0.1:{self.port}"
 
     def cut(self) -> None:
@@ -50,7 +50,8 @@ class Proxy:
         for scope in self._open.values():
             scope.cancel(reason="the network is cut")
 
-    async def _serve(self, *, task_status: trio.TaskStatus[int]) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[int]) -> None:
+        """Serve until cancelled; the status is the port."""
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         task_status.started(listener.socket.getsockname()[1])
         async with trio.open_nursery() as nursery:

@@ -16,16 +16,19 @@ from tests.end_to_end.serving import serving
 
 PICTURES = ROOT / "docs" / "screenshots"
 MOST_BYTES = 200_000
-DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
+DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 960}}
+OPERATIONS: dict[str, Any] = {"viewport": {"width": 1280, "height": 1100}}
 PHONE: dict[str, Any] = {
-    "viewport": {"width": 390, "height": 780},
+    "viewport": {"width": 390, "height": 844},
     "device_scale_factor": 2,
     "has_touch": True,
 }
 UPSTREAM = "simulated:?tokens_per_second=60&first_token_ms=100"
-EARLIER = ["What is 12 * 7 - 3?", "Write a poem about the sea", "Who are you?"]
+SHORT_PROMPT = "Write a JavaScript snippet"
+EARLIER = ["What is 12 * 7 - 3?", "Write a poem about the sea", SHORT_PROMPT]
 CODE_PROMPT = "Write a Python function that counts words"
 LONG_PROMPT = "Write an essay about structured concurrency"
+RAPID = ["Write an essay about trio", "Write an essay about nurseries", "Who are you?"]
 
 
 @contextmanager
@@ -45,48 +48,66 @@ def take(chat: ChatPage, name: str) -> None:
     """Take a picture when nothing moves any more."""
     chat.page.evaluate("() => document.fonts.ready")
     path = PICTURES / f"{name}.png"
-    chat.page.screenshot(path=path, animations="disabled", caret="hide")
+    chat.page.screenshot(path=path, animations="disabled")
     size = path.stat().st_size
     print(f"{path.relative_to(ROOT)}: {size:,} bytes")  # noqa: T201 - it is a command
     assert size <= MOST_BYTES, f"{name} is too large"
 
 
+def begin_another(chat: ChatPage) -> None:
+    chat.nav.get_by_role("button", name="New chat").click()
+    expect(chat.answers).to_have_count(0)
+
+
 def talk(chat: ChatPage) -> str:
     """Have a few conversations; leave the last open, and return its path."""
     for prompt in EARLIER:
-        chat.ask(prompt)
-        chat.expect_state("complete")
-        chat.nav.get_by_role("button", name="New chat").click()
-        expect(chat.answers).to_have_count(0)
-    chat.ask(CODE_PROMPT)
-    chat.expect_state("complete")
-    expect(chat.answer().locator("pre [class*=hljs-]").first).to_be_visible()
+        chat.expect_answer(prompt, ".")
+        begin_another(chat)
+    chat.expect_answer(CODE_PROMPT, "change one thing")
     chat.ask(LONG_PROMPT)
-    expect(chat.answer()).to_contain_text(".")
+    expect(chat.answer()).to_contain_text("ready-made")
     chat.stop.click()
     expect(chat.answer().locator("[data-note]")).to_be_visible()
+    expect(chat.nav.get_by_role("link", name="answering")).to_have_count(0)
     return f"/#/c/{chat.session_id}"
 
 
+def be_busy(chat: ChatPage) -> None:
+    """Send prompts over each other, and leave two long answers under way."""
+    for number, prompt in enumerate(RAPID, 1):
+        chat.ask(prompt)
+        expect(chat.answers).to_have_count(number)
+        chat.expect_state("streaming")
+    chat.expect_state("complete")
+    for prompt in [LONG_PROMPT, LONG_PROMPT.replace("concurrency", "programming")]:
+        begin_another(chat)
+        chat.ask(prompt)
+        chat.expect_state("streaming")
+
+
+def expect_colours(chat: ChatPage) -> None:
+    expect(chat.answers.locator("pre [class*=hljs-]").first).to_be_visible()
+
+
 def take_all(browser: Browser, url: str) -> None:
-    """Take the pictures, in the order in which the conversations become longer."""
+    """Take the pictures, one after another of what there is by then."""
     with opened(browser, url, **DESKTOP) as chat:
         path = talk(chat)
+        expect_colours(chat)
         take(chat, "chat")
     with opened(browser, url, path, color_scheme="dark", **DESKTOP) as chat:
-        expect(chat.answers).to_have_count(2)
+        expect_colours(chat)
         take(chat, "dark")
-    with opened(browser, url, path, **PHONE) as chat:
-        expect(chat.answers).to_have_count(2)
+    with opened(browser, url, **PHONE) as chat:
+        chat.page.get_by_role("button", name="Conversations", exact=True).click()
+        chat.nav.get_by_role("link", name=SHORT_PROMPT).click()
+        expect_colours(chat)
         take(chat, "mobile")
-    with opened(browser, url, **DESKTOP) as chat:
-        for prompt in [LONG_PROMPT, LONG_PROMPT.replace("concurrency", "programming")]:
-            chat.ask(prompt)
-            expect(chat.answer()).to_contain_text(" ")
-            chat.nav.get_by_role("button", name="New chat").click()
+    with opened(browser, url, **OPERATIONS) as chat:
+        be_busy(chat)
         chat.nav.get_by_role("link", name="Operations").click()
-        rows = chat.page.get_by_role("button", name="Stop str_")
-        expect(rows).to_have_count(2)
+        expect(chat.page.get_by_role("button", name="Stop str_")).to_have_count(2)
         take(chat, "ops")
 
 

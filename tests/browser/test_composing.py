@@ -118,3 +118,17 @@ def test_a_megabyte_can_be_pasted_and_sent(chat: ChatPage, played: PlayedServer)
     box = chat.composer.bounding_box()
     assert box is not None
     assert box["height"] < 100
+
+
+def test_what_is_typed_while_the_first_answer_begins_stays(
+    chat: ChatPage, played: PlayedServer
+) -> None:
+    played.plays["first"] = Play(["a ", Gate("never")], headers_wait_for=Gate("headers"))
+    chat.ask("first")
+    chat.composer.fill("second")
+    played.open_gate("headers")
+    expect(chat.answer()).to_contain_text("a")
+    expect(chat.page).to_have_url(f"{played.url}/#/c/{played.answers[0].session}")
+    expect(chat.composer).to_have_value("second")
+    chat.composer.press("Enter")
+    expect(chat.prompts).to_have_count(2)

@@ -27,6 +27,23 @@ def test_an_answer_goes_on_after_a_reload(open_chat: OpenChat, server: Server, s
     assert sim.get("stats")["requests"] == 1
 
 
+def test_the_rest_of_an_answer_comes_after_a_reload_as_it_is_written(
+    played: PlayedServer, open_chat: OpenChat
+) -> None:
+    played.plays["slow"] = Play(["a ", Gate("reloaded"), "b ", Gate("seen"), "c "])
+    chat = open_chat(played.url)
+    chat.ask("slow")
+    expect(chat.answer()).to_contain_text("a")
+    chat.page.reload()
+    expect(chat.answer()).to_contain_text("a")
+    played.open_gate("reloaded")
+    expect(chat.answer()).to_contain_text("b")
+    chat.expect_state("streaming")
+    played.open_gate("seen")
+    chat.expect_state("complete")
+    assert chat.words() == ["a", "b", "c"]
+
+
 def test_an_answer_that_ended_during_the_reload_is_there(
     played: PlayedServer, open_chat: OpenChat
 ) -> None:
@@ -144,3 +161,18 @@ def test_a_killed_server_s_answer_is_marked_and_its_successor_answers(
             chat.expect_ended()
             assert chat.answer().get_attribute("data-state") != "complete"
             chat.expect_answer(named_prompt(sim, "later", "&tokens=5"), "w4@later")
+
+
+def test_prompts_that_the_network_held_up_together_are_answered_in_their_order(
+    open_chat: OpenChat, proxy: Proxy, sim: Sim
+) -> None:
+    chat = open_chat(proxy.url)
+    chat.expect_answer(named_prompt(sim, "zero", "&tokens=3"), "w2@zero")
+    for number in range(1, 6):
+        proxy.freeze()
+        for name in [f"first-{number}", f"second-{number}"]:
+            chat.ask(named_prompt(sim, name, "&tokens=20"))
+        expect(chat.prompts).to_have_count(2 * number + 1)
+        proxy.thaw()
+        expect(chat.answer()).to_contain_text("w19@")
+        assert chat.words() == words(f"second-{number}", 20)

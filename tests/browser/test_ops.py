@@ -5,9 +5,11 @@ from playwright.sync_api import expect
 
 from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import OpenChat, named_prompt
+from tests.browser.played_server import PlayedServer
+from tests.browser.plays import Foreign, Pause, Play
 from tests.browser.test_accessibility import findings
 from tests.browser.test_layout import TOO_WIDE, narrow
-from tests.end_to_end.processes import Server, Sim, fetch
+from tests.end_to_end.processes import KEY, Server, Sim, fetch
 
 
 @pytest.fixture
@@ -46,6 +48,25 @@ def test_a_live_answer_is_seen_and_can_be_stopped_at_the_model(
     operations.page.mouse.move(0, 0)  # under a pointer, no row moves away
     expect(row).to_have_count(0)
     answering.expect_state("interrupted")
+
+
+def test_the_frames_that_the_page_refused_are_counted(
+    played: PlayedServer, open_chat: OpenChat, server: Server
+) -> None:
+    played.overview = fetch(f"{server.url}/v1/ops", KEY).json()
+    played.plays["strangers"] = Play(
+        ["a ", Foreign("intruder "), Pause(0.1), Foreign("again "), "b"]
+    )
+    played.plays["twice"] = Play(["a ", "b ", "c ", "d"], cut_after=4, cut_is_clean=True, repeats=3)
+    chat = open_chat(played.url)
+    chat.expect_answer("strangers", "b")
+    chat.expect_answer("twice", "d")
+    assert chat.words() == ["a", "b", "c", "d"]
+    chat.nav.get_by_role("link", name="Operations").click()
+    counters = chat.page.get_by_role("region", name="Counters").locator("div")
+    expect(counters.filter(has_text="Of another answer")).to_contain_text("2")
+    expect(counters.filter(has_text="Seen before")).to_contain_text("3")
+    expect(counters.filter(has_text="Of an answer that was over")).to_contain_text("0")
 
 
 def test_the_view_holds_no_stream_and_polls_once_a_second(operations: ChatPage) -> None:

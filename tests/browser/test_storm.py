@@ -12,7 +12,7 @@ from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import OpenChat, PlayServer, named_prompt
 from tests.browser.played_server import PlayedServer
 from tests.browser.plays import Foreign, Pause, Play, numbered, words
-from tests.browser.scripts import IGNORES_ABORTS_AND_IS_LATE
+from tests.browser.scripts import IGNORES_ABORTS_AND_IS_LATE, NOTES_CALLS
 from tests.end_to_end.processes import Server, Sim, wait_until
 
 NAMES = ["one", "two", "three", "four", "five"]
@@ -66,7 +66,7 @@ def test_after_five_quick_prompts_the_real_server_has_stopped_four_at_the_model(
     assert stats["completed"] == 1
 
 
-def test_a_frame_that_names_another_stream_is_dropped_and_counted(
+def test_a_frame_that_names_another_stream_is_dropped(
     played: PlayedServer, open_chat: OpenChat
 ) -> None:
     played.plays["mine"] = Play(["a ", Foreign("intruder "), Pause(0.2), Foreign("again "), "b"])
@@ -78,9 +78,22 @@ def test_a_frame_that_names_another_stream_is_dropped_and_counted(
 def test_events_that_come_twice_after_a_cut_are_taken_once(
     played: PlayedServer, open_chat: OpenChat
 ) -> None:
-    played.plays["mine"] = Play(numbered("mine"), cut_after=10, repeats=5)
+    played.plays["mine"] = Play(numbered("mine"), cut_after=10, cut_is_clean=True, repeats=5)
     chat = open_chat(played.url)
     chat.expect_answer("mine", "w39")
     assert chat.words() == words("mine")
     (request,) = played.asked("GET", "/v1/streams/")
-    assert int(request.query["after"]) <= 10, "what the cut took away is asked for again"
+    assert request.query == {"after": "10"}
+
+
+def test_a_new_prompt_aborts_the_answer_before_it_asks(
+    played: PlayedServer, open_chat: OpenChat
+) -> None:
+    played.plays["one"] = Play(numbered("one", 200))
+    chat = open_chat(played.url, scripts=(NOTES_CALLS,))
+    chat.ask("one")
+    expect(chat.answer()).to_contain_text("w1@")
+    chat.expect_answer("two", "w39")
+    calls: list[str] = chat.page.evaluate("() => window.calls")
+    ask = "POST /v1/chat/completions"
+    assert [call for call in calls if call.endswith(ask)] == [ask, f"abort {ask}", ask]

@@ -40,7 +40,7 @@ class Watch:
         self.complaints.append(f"an error that nobody caught: {error.error}")
 
     def _on_console(self, message: ConsoleMessage) -> None:
-        is_of_api = urlsplit(message.location["url"]).path.startswith("/v1/")
+        is_of_api = urlsplit(message.location["url"]).path.startswith(("/v1/", "/debug/"))
         if is_of_api and message.text.startswith(EXPECTED_OF_API):
             return
         if message.type in {"error", "warning"}:

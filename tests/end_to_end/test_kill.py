@@ -6,6 +6,7 @@ A turn is acknowledged when its client has read the finish reason and ``[DONE]``
 import random
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
@@ -16,7 +17,7 @@ import trio
 
 from tests.end_to_end.client import Exchange, prompt
 from tests.end_to_end.processes import Sim
-from tests.end_to_end.serving import command, environment, serving
+from tests.end_to_end.serving import environment, serving
 
 STORMS = 50
 SESSIONS = 4
@@ -24,6 +25,15 @@ LONGEST_SECONDS = 0.4
 TOKENS = 12
 WHOLE = "".join(f"w{n} " for n in range(TOKENS))
 MODEL = f"sim?tps=500&tokens={TOKENS}"
+
+PATIENT = """
+from jarvis_trio.cli import main
+from jarvis_trio.engine import history
+
+history.PATIENCE_SECONDS = 60
+main()
+"""
+"""Serves, and waits for its database however busy the machine is: else it says so, and goes on."""
 
 
 class Told:
@@ -86,7 +96,7 @@ def test_no_kill_takes_a_turn_that_was_acknowledged_or_passes_off_half_an_answer
     told = {f"s{n}": Told() for n in range(SESSIONS)}
     for number in range(STORMS):
         with subprocess.Popen(
-            [word for word in command("--port", "0") if word not in ("-X", "dev")],
+            [sys.executable, "-c", PATIENT, "serve", "--port", "0"],
             env=environment(
                 upstream=sim.upstream("openai"),
                 database=f"sqlite:///{database}",

@@ -17,9 +17,9 @@ from tests.end_to_end.llama_cpp.model import words
 
 ENDLESS = 10_000
 LONG_PROMPT = 2_500
+TEMPLATE_TOKENS = 18
 
 pytestmark = pytest.mark.alone
-TEMPLATE_TOKENS = 18
 
 
 @contextmanager

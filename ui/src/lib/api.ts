@@ -36,9 +36,13 @@ export class Api {
   key = "";
   readonly #environment: Environment;
   readonly #onKeyRefused: () => void;
+  /** What the server tells this page's prompts by from those of others. */
+  readonly #name: string;
+  #prompts = 0;
 
   constructor(environment: Environment, onKeyRefused: () => void) {
     this.#environment = environment;
+    this.#name = environment.newId();
     this.#onKeyRefused = onKeyRefused;
   }
 
@@ -55,6 +59,8 @@ export class Api {
       "X-Session-Id": prompt.sessionId,
       "X-Session-Policy": prompt.policy,
       "X-On-Disconnect": "continue",
+      // One that was taken over may be under way yet, and must not get there after its successor.
+      "X-Prompt-Order": `${this.#name}.${++this.#prompts}`,
     };
     return this.#send("/v1/chat/completions", { method: "POST", signal }, body, headers);
   }

@@ -133,6 +133,7 @@ export class ChatStore implements ChatActions, ConversationHost, ListHost {
     const conversation = this.#open.find(sessionId);
     void this.#list.remove(sessionId, async () => conversation?.leaveAll());
     if (sessionId === this.#open.shown.id) this.openNew();
+    this.#open.forget(sessionId);
     this.settled();
   }
 

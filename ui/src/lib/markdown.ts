@@ -23,9 +23,8 @@ export interface CodeBlock {
   readonly tag: string;
 }
 
-/** What a block was made of: `raw` says that it need not be parsed again, `made` nor purified. */
+/** A block, and the HTML before it was purified: where that is the same, so is the block. */
 interface Made {
-  readonly raw: string;
   readonly made: string;
   readonly block: Block;
 }
@@ -128,21 +127,17 @@ marked.use({
   },
 });
 
-function purify(html: string): TrustedHTML {
+/** Lets through what an answer is made of, whatever it is given. */
+export function purify(html: string): TrustedHTML {
   return DOMPurify.sanitize(html, ALLOWED);
 }
 
 function make(token: Token, before: Made | undefined): Made {
-  if (token.type === "code") {
-    const code = token as Tokens.Code;
-    const block: Block = { kind: "code", text: code.text, tag: tagOf(code) };
-    return { raw: token.raw, made: token.raw, block };
-  }
   const made = marked.parser([token]);
-  if (before !== undefined && before.made === made && before.block.kind === "html") {
-    return { ...before, raw: token.raw };
-  }
-  return { raw: token.raw, made, block: { kind: "html", html: purify(made) } };
+  if (before?.made === made) return before;
+  if (token.type !== "code") return { made, block: { kind: "html", html: purify(made) } };
+  const code = token as Tokens.Code;
+  return { made, block: { kind: "code", text: code.text, tag: tagOf(code) } };
 }
 
 function isShown(token: Token): boolean {
@@ -168,7 +163,7 @@ export class MarkdownText {
     this.#isWhole = !isGrowing;
     this.#text = text;
     try {
-      this.#lexOn(text, isGrowing);
+      this.#lexOn(text);
     } catch {
       this.#showPlain(text); // nested deeper than the stack: readable is what it has to be
     }
@@ -182,15 +177,14 @@ export class MarkdownText {
     this.#links = {};
   }
 
-  #lexOn(text: string, isGrowing: boolean): void {
+  #lexOn(text: string): void {
     const lexer = new Lexer(marked.defaults as MarkedOptions);
     Object.assign(lexer.tokens.links, this.#links);
     const tokens = lexer.lex(text.slice(this.#settledLength));
     const before = this.#made;
     const made = before.slice(0, this.#settledBlocks);
     for (const token of tokens.filter(isShown)) {
-      const known = before[made.length];
-      made.push(isGrowing && known?.raw === token.raw ? known : make(token, known));
+      made.push(make(token, before[made.length]));
     }
     this.#made = made;
     this.#settle(tokens);
@@ -213,6 +207,6 @@ export class MarkdownText {
   #showPlain(text: string): void {
     this.#forget();
     const block: Block = { kind: "code", text, tag: "" };
-    this.#made = [{ raw: text, made: text, block }];
+    this.#made = [{ made: text, block }];
   }
 }

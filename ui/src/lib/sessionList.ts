@@ -28,6 +28,8 @@ export class SessionList {
   #changeTrouble: Trouble | null = null;
   #items: readonly SessionItem[] = [];
   #cursor: string | null = null;
+  /** What they were searched for. */
+  #searched = "";
   #isRunning = false;
   #isMoreComing = false;
   /** They are being deleted, and not shown any more. */
@@ -94,14 +96,17 @@ export class SessionList {
 
   /** Read the next page. */
   async more(): Promise<void> {
-    if (this.#cursor === null || this.#isMoreComing) return;
+    const cursor = this.#cursor;
+    const search = this.#searched;
+    if (cursor === null || this.#isMoreComing) return;
     this.#isMoreComing = true;
-    const reading = this.#reading;
     try {
-      const page = await this.#host.api.sessions(this.search, this.#cursor);
-      if (reading === this.#reading) {
+      const page = await this.#host.api.sessions(search, cursor);
+      if (cursor === this.#cursor && search === this.#searched) {
+        const ids = new Set(this.#items.map((item) => item.id)); // a poll may have had them
+        const more = page.sessions.map(itemOf).filter((item) => !ids.has(item.id));
         this.#cursor = page.nextCursor;
-        this.#show([...this.#items, ...page.sessions.map(itemOf)]);
+        this.#show([...this.#items, ...more]);
       }
     } catch (error) {
       this.#readTrouble = asApiError(error).trouble;
@@ -163,11 +168,16 @@ export class SessionList {
   #lay(first: readonly SessionItem[], cursor: string | null): void {
     const ids = new Set(first.map((item) => item.id));
     const last = first.at(-1);
-    const isPaged = cursor !== null && this.#items.length > first.length && last !== undefined;
+    const isPaged =
+      cursor !== null &&
+      this.search === this.#searched &&
+      this.#items.length > first.length &&
+      last !== undefined;
     const rest = isPaged
       ? this.#items.filter((item) => !ids.has(item.id) && item.updatedAt <= last.updatedAt)
       : [];
     if (rest.length === 0) this.#cursor = cursor;
+    this.#searched = this.search;
     this.#show([...first, ...rest]);
   }
 

@@ -24,6 +24,22 @@ it("a prompt is sent with its session, policy and the wish to live on, and the a
   expect(world.address).toBe(`#/c/${id}`);
 });
 
+it("says in which order its prompts were sent, and tells them from another page's", async () => {
+  const world = new World();
+  const orders: string[][] = [];
+  for (const store of [await world.store(), await world.store()]) {
+    const before = world.server.prompts.length;
+    for (const text of ["one", "two", "three"]) store.send(text);
+    const sent = world.server.prompts.slice(before);
+    orders.push(sent.map((prompt) => prompt.headers["X-Prompt-Order"] ?? ""));
+  }
+  const [mine, theirs] = orders.map((words) => words.map((word) => word.split(".")));
+  expect(mine?.map(([, number]) => Number(number))).toEqual([1, 2, 3]);
+  expect(new Set(mine?.map(([page]) => page)).size).toBe(1);
+  expect(mine?.[0]?.[0]).toMatch(/^[0-9A-Za-z_-]{1,64}$/);
+  expect(theirs?.[0]?.[0]).not.toBe(mine?.[0]?.[0]);
+});
+
 it("an answer is sending, thinking, streaming, complete", async () => {
   const world = new World();
   const store = await world.store();
@@ -159,6 +175,7 @@ it("enqueue waits its turn, three at most", async () => {
   store.choosePolicy("enqueue");
   expect(["a", "b", "c", "d"].map((text) => store.send(text))).toEqual([true, true, true, false]);
   expect(shown(store).trouble?.sentence).toMatch("3 prompts wait already");
+  expect(store.getSnapshot().announcement).toMatch("3 prompts wait already");
   await world.advance(0);
   expect(answers(store).map((answer) => answer.state)).toEqual([
     "streaming",
@@ -169,6 +186,7 @@ it("enqueue waits its turn, three at most", async () => {
   stream.finish();
   await world.advance(0);
   expect(answers(store)[1]?.state).toBe("thinking");
+  expect(shown(store).trouble).toBeNull();
   expect(store.send("d")).toBe(true);
 });
 

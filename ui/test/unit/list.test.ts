@@ -89,6 +89,34 @@ it("the list is read page by page, and a poll keeps the pages", async () => {
   expect(store.getSnapshot().hasMoreSessions).toBe(false);
 });
 
+it("more of the list is shown, also where a poll came in between", async () => {
+  const world = new World(serverWith("a", "b", "c"));
+  world.server.pageSize = 2;
+  const store = await world.store();
+  world.server.holdsNext = /cursor/;
+  store.loadMoreSessions();
+  await world.advance(4000);
+  world.server.releaseHeaders();
+  await world.advance(0);
+  expect(titles(store)).toEqual(["about c", "about b", "about a"]);
+});
+
+it("what a search finds takes the list's place, however much of that was there", async () => {
+  const world = new World(serverWith("blue", "red1", "red2", "red3"));
+  world.server.pageSize = 2;
+  const store = await world.store();
+  store.loadMoreSessions();
+  await world.advance(0);
+  expect(titles(store)).toHaveLength(4);
+  store.find("red");
+  store.loadMoreSessions(); // of what is not there yet
+  await world.advance(250);
+  expect(titles(store)).toEqual(["about red3", "about red2"]);
+  store.loadMoreSessions();
+  await world.advance(0);
+  expect(titles(store)).toEqual(["about red3", "about red2", "about red1"]);
+});
+
 it("a new name shows at once, in the list and above the conversation", async () => {
   const world = new World(serverWith("a"));
   const store = await world.store();

@@ -1,6 +1,6 @@
 // @vitest-environment jsdom
 import { expect, test } from "vitest";
-import { type Block, MarkdownText } from "../../src/lib/markdown";
+import { type Block, MarkdownText, purify } from "../../src/lib/markdown";
 import payloads from "../xss.json";
 
 function htmlOf(blocks: readonly Block[]): string {
@@ -54,6 +54,18 @@ test.each(payloads)("nothing comes of $name, at no point of its stream", ({ mark
   const text = new MarkdownText();
   for (const part of pieces(markdown)) expectInert(pagesOf(text.update(part, true)));
   expectInert(pagesOf(text.update(markdown, false)));
+});
+
+test.each(payloads)("nothing comes of $name where it is taken for HTML", ({ markdown }) => {
+  const page = document.createElement("div");
+  page.innerHTML = purify(markdown).toString();
+  for (const element of page.querySelectorAll("*")) {
+    expect(INERT).toContain(element.tagName);
+    for (const { name } of element.attributes) expect(HARMLESS).toContain(name);
+  }
+  for (const link of page.querySelectorAll("a[href]")) {
+    expect(link.getAttribute("href")).toMatch(/^(https?|mailto):/);
+  }
 });
 
 test("the corpus has at least 28 payloads, each once", () => {
@@ -174,12 +186,12 @@ test("any mixture of lines streams as it renders", () => {
 
 test("a block that has not changed is the same object", () => {
   const text = new MarkdownText();
-  const before = text.update("# One\n\ntwo\n\nthree", true);
-  const after = text.update("# One\n\ntwo\n\nthree and four", true);
+  const before = text.update("# One\n\n```\ntwo\n```\n\nthree", true);
+  const after = text.update("# One\n\n```\ntwo\n```\n\nthree and four", true);
   expect(after[0]).toBe(before[0]);
   expect(after[1]).toBe(before[1]);
   expect(after[2]).not.toBe(before[2]);
-  const whole = text.update("# One\n\ntwo\n\nthree and four", false);
+  const whole = text.update("# One\n\n```\ntwo\n```\n\nthree and four", false);
   expect(whole).toHaveLength(3);
   for (const [place, block] of whole.entries()) expect(block).toBe(after[place]);
 });
@@ -208,6 +220,9 @@ test("a text that begins anew is another text", () => {
 
 test("line ends of other systems are line ends", () => {
   expect(render("a\r\n\r\nb\rc")).toBe(render("a\n\nb\nc"));
+  const source = "# a\r\n\r\nb\r\nc\r\nd\r\ne\r\nf\r\ng\r\n\r\n- h\r\n\r\ni\rj\r\n\r\n".repeat(3);
+  const text = new MarkdownText();
+  for (const part of pieces(source)) expect(htmlOf(text.update(part, true))).toBe(render(part));
 });
 
 test("code knows its language", () => {

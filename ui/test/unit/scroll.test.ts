@@ -36,9 +36,10 @@ class Box {
     const top = this.#top;
     this.height = height;
     this.#moveTo(top);
-    if (this.#top !== top) this.element.dispatchEvent(new Event("scroll"));
+    const moved = this.#top;
+    if (moved !== top) this.element.dispatchEvent(new Event("scroll"));
     for (const observe of observers) observe();
-    this.element.dispatchEvent(new Event("scroll"));
+    if (this.#top !== moved) this.element.dispatchEvent(new Event("scroll"));
   }
 }
 

@@ -149,8 +149,13 @@ export class FakeServer {
   }
 
   /** Take a prompt as another tab would send it. */
-  askElsewhere(sessionId: string, prompt: string, policy = "interrupt"): FakeStream {
-    this.#take(sessionId, prompt, policy, undefined);
+  askElsewhere(
+    sessionId: string,
+    prompt: string,
+    policy = "interrupt",
+    replaces?: string,
+  ): FakeStream {
+    this.#take(sessionId, prompt, policy, replaces);
     return this.last();
   }
 
