@@ -7,11 +7,11 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.chat_page import ChatPage
-from tests.browser.conftest import OpenChat
+from tests.browser.conftest import OpenChat, named_prompt
 from tests.browser.played_server import PlayedServer
 from tests.browser.plays import Fails, Gate, Play, Thinks
 from tests.browser.samples import RICH
-from tests.end_to_end.processes import ROOT
+from tests.end_to_end.processes import ROOT, Sim
 
 AXE = ROOT / "ui" / "node_modules" / "axe-core" / "axe.min.js"
 FIND = """async () => (await axe.run()).violations.map(({ id, help, nodes }) =>
@@ -122,3 +122,21 @@ def test_a_deletion_can_be_done_and_left_by_the_keyboard_alone(
     chat.page.keyboard.press("Escape")
     expect(chat.page.get_by_role("dialog")).to_be_hidden()
     expect(opener).to_be_focused()
+
+
+def test_a_prompt_is_edited_left_and_tried_again_by_the_keyboard_alone(
+    chat: ChatPage, sim: Sim
+) -> None:
+    chat.expect_answer(named_prompt(sim, "hello", "&tokens=3"), "w2@hello")
+    edit = chat.prompts.first.get_by_role("button", name="Edit")
+    for key, then in [("Escape", edit), ("Enter", chat.composer)]:
+        edit.focus()
+        chat.page.keyboard.press("Enter")
+        expect(chat.page.get_by_role("textbox", name="Edited prompt")).to_be_focused()
+        chat.page.keyboard.press(key)
+        expect(then).to_be_focused()
+    chat.expect_state("complete")
+    chat.answer().get_by_role("button", name="Retry").focus()
+    chat.page.keyboard.press("Enter")
+    expect(chat.composer).to_be_focused()
+    chat.expect_state("complete")

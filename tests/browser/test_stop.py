@@ -135,3 +135,17 @@ def test_escape_without_an_answer_keeps_the_draft(
     chat.composer.fill("half a thought")
     chat.composer.press("Escape")
     expect(chat.composer).to_have_value("half a thought")
+
+
+def test_escape_in_a_search_clears_it_first(played: PlayedServer, open_chat: OpenChat) -> None:
+    played.plays["long"] = Play(["a ", Gate("never")])
+    chat = open_chat(played.url)
+    chat.ask("long")
+    expect(chat.answer()).to_contain_text("a")
+    search = chat.nav.get_by_role("searchbox", name="Search conversations")
+    search.fill("something")
+    search.press("Escape")
+    expect(search).to_have_value("")
+    expect(chat.stop).to_be_visible()
+    search.press("Escape")
+    chat.expect_state("interrupted")

@@ -1,6 +1,7 @@
 import { memo } from "react";
 import type { AnswerMessage, AnswerState, ChatActions } from "../lib/types";
 import { CopyButton } from "./CopyButton";
+import { focusComposer } from "./focus";
 import { Icon } from "./Icon";
 import { Markdown } from "./Markdown";
 import { Reasoning } from "./Reasoning";
@@ -29,7 +30,10 @@ export const Answer = memo(function Answer({ message, isLast, actions }: Props) 
   const { text, reasoning, state, trouble, note } = message;
   const words = LIVE_WORDS[state];
   const isLive = words !== null;
-  const retry = () => actions.retry(message.key);
+  const retry = () => {
+    actions.retry(message.key);
+    focusComposer();
+  };
   return (
     <article
       className="answer"

@@ -1,5 +1,6 @@
-import { memo, useState } from "react";
+import { memo, useRef, useState } from "react";
 import type { ChatActions, PromptMessage } from "../lib/types";
+import { focusComposer } from "./focus";
 import { Icon } from "./Icon";
 import { PromptEditor } from "./PromptEditor";
 
@@ -20,12 +21,19 @@ interface Props {
 export const Prompt = memo(function Prompt({ message, actions }: Props) {
   const [isEdited, setEdited] = useState(false);
   const [isWhole, setWhole] = useState(false);
+  const editButton = useRef<HTMLButtonElement>(null);
   const beginning = beginningOf(message.text);
   const isLong = beginning.length < message.text.length;
 
   const ask = (text: string) => {
     setEdited(false);
     actions.edit(message.key, text);
+    focusComposer();
+  };
+
+  const cancel = () => {
+    setEdited(false);
+    requestAnimationFrame(() => editButton.current?.focus());
   };
 
   return (
@@ -36,7 +44,7 @@ export const Prompt = memo(function Prompt({ message, actions }: Props) {
       data-stream-id={message.streamId ?? undefined}
     >
       {isEdited ? (
-        <PromptEditor text={message.text} onAsk={ask} onCancel={() => setEdited(false)} />
+        <PromptEditor text={message.text} onAsk={ask} onCancel={cancel} />
       ) : (
         <>
           <div className="bubble">{isWhole ? message.text : beginning}</div>
@@ -48,7 +56,12 @@ export const Prompt = memo(function Prompt({ message, actions }: Props) {
                   : `Show all ${message.text.length.toLocaleString("en")} characters`}
               </button>
             )}
-            <button type="button" className="button quiet edit" onClick={() => setEdited(true)}>
+            <button
+              type="button"
+              className="button quiet edit"
+              ref={editButton}
+              onClick={() => setEdited(true)}
+            >
               <Icon name="pencil" />
               Edit
             </button>

@@ -4,6 +4,9 @@ import { hashOf } from "../lib/route";
 import type { ChatActions, SessionItem } from "../lib/types";
 import { Icon } from "./Icon";
 
+/** The server takes no longer ones. */
+const TITLE_CHARS = 200;
+
 interface TitleProps {
   readonly title: string;
   readonly onDone: (title: string | null) => void;
@@ -28,6 +31,7 @@ function TitleField({ title, onDone }: TitleProps) {
     <input
       className="title-field"
       aria-label="Title"
+      maxLength={TITLE_CHARS}
       defaultValue={title}
       ref={(field) => field?.select()}
       onKeyDown={onKeyDown}

@@ -1,4 +1,5 @@
-import { useState } from "react";
+import { type KeyboardEvent, useState } from "react";
+import { meansEscape } from "../lib/keys";
 import type { ChatActions, ChatSnapshot, SessionItem } from "../lib/types";
 import { DeleteDialog } from "./DeleteDialog";
 import { Icon } from "./Icon";
@@ -21,6 +22,13 @@ export function Sidebar({ chat, actions, isShown, onNew }: Props) {
   const find = (text: string) => {
     setWanted(text);
     actions.find(text);
+  };
+
+  /** What is written goes; without it, Esc is the answer's. */
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (wanted === "" || !meansEscape(event.nativeEvent)) return;
+    event.preventDefault();
+    find("");
   };
 
   const remove = (session: SessionItem) => {
@@ -46,6 +54,7 @@ export function Sidebar({ chat, actions, isShown, onNew }: Props) {
           placeholder="Search"
           value={wanted}
           onChange={(event) => find(event.target.value)}
+          onKeyDown={onKeyDown}
         />
       </div>
       <div className="sessions">
