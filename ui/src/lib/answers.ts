@@ -204,13 +204,13 @@ export class Answers implements RunHost {
     const isFull = policy === "enqueue" && live.length > MAX_WAITING;
     this.trouble = isFull ? notes.QUEUE_FULL : hasRoom ? null : notes.NO_ROOM;
     if (this.trouble === null) {
-      if (takesOver) for (const turn of live) this.#takeOver(turn); // guard 5: before the new fetch
+      const before = takesOver ? live.flatMap((turn) => this.#takeOver(turn)) : []; // guard 5
       const goes = policy === "rollback" ? live.map((turn) => turn.key) : [];
       const stay = this.#turns.slice(0, place).filter((turn) => !goes.includes(turn.key));
       const key = this.environment.newId();
       this.#turns = [...stay, turns.newTurn(key, prompt.text, null, false)];
       if (replaces !== null) this.#replaced.set(key, replaces);
-      void this.#begin(key).ask(prompt, !takesOver && live.length > 0);
+      void this.#begin(key).ask(prompt, !takesOver && live.length > 0, before);
     }
     this.#host.settled();
     return this.trouble === null;
@@ -248,13 +248,15 @@ export class Answers implements RunHost {
     this.#host.settled();
   }
 
-  /** Another prompt takes over: the server hears of it by that one, and needs no Stop. */
-  #takeOver(turn: turns.Turn): void {
+  /** Another prompt takes over when what is returned is there; by it the server hears of that. */
+  #takeOver(turn: turns.Turn): Promise<void>[] {
     const run = this.#runs.get(turn.key);
     if (run !== undefined) this.#write(run);
-    run?.abort();
     this.#runs.delete(turn.key);
     this.#set(turn.key, notes.SUPERSEDED);
+    if (run?.streamId === null) return [run.leave()];
+    run?.abort();
+    return [];
   }
 
   #follow(turn: turns.Turn): void {

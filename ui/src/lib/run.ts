@@ -84,8 +84,18 @@ export class Run {
     return !this.#leaving.signal.aborted;
   }
 
-  /** Ask. `waits`: other answers of the conversation come first. */
-  async ask(prompt: Prompt, waits: boolean): Promise<void> {
+  /**
+   * Ask, once all of `before` is there. `waits`: other answers of the conversation come first.
+   *
+   * Two prompts on their way at once may be read by the server in either order; so one that takes
+   * over waits until those before it have their names. Who is left meanwhile is not sent at all.
+   */
+  async ask(prompt: Prompt, waits: boolean, before: readonly Promise<void>[] = []): Promise<void> {
+    if (before.length > 0) await Promise.all(before);
+    if (!this.#isLive) {
+      this.#naming.abort();
+      return;
+    }
     const connection = this.#connect();
     this.#waits = waits;
     let response: Response;
