@@ -1,5 +1,9 @@
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
-  test: { include: ["test/unit/**/*.test.{ts,tsx}"], restoreMocks: true },
+  test: {
+    include: ["test/unit/**/*.test.{ts,tsx}"],
+    restoreMocks: true,
+    testTimeout: 60_000, // against hanging: other tests have the machine too
+  },
 });

@@ -5,6 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from jarvis_trio.engine.prompt import Prompt, SendOrder
 from jarvis_trio.engine.stream import LiveStream
 from jarvis_trio.events import Cause
 
@@ -20,6 +21,7 @@ class Ending(Struct, frozen=True):
     stream_id: str
     cause: Cause
     tokens_sent: int
+    order: SendOrder | None
 
 
 class Endings:
@@ -38,6 +40,7 @@ class Endings:
             stream.id,
             stream.cause or Cause.COMPLETED,
             stream.answer.pieces,
+            prompt.order,
         )
         self._by_stream[stream.id] = self._by_session[prompt.owner, prompt.session_id] = ending
         if len(self._by_stream) > MOST:
@@ -45,6 +48,12 @@ class Endings:
             key = oldest.owner, oldest.session_id
             if self._by_session[key] is oldest:
                 del self._by_session[key]
+
+    def successor_of(self, prompt: Prompt) -> str | None:
+        """Return the session's last stream, if its client sent it after ``prompt``."""
+        last = self._by_session.get((prompt.owner, prompt.session_id))
+        has_successor = last and last.order and last.order.follows(prompt.order)
+        return last.stream_id if last and has_successor else None
 
     def of_stream(self, owner: str | None, stream_id: str) -> Ending | None:
         """Return how a stream ended; ``owner`` None looks among all of them."""

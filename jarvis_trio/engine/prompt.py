@@ -33,13 +33,24 @@ class FrameEncoder(Protocol):
         ...
 
 
+class SendOrder(Struct, frozen=True):
+    """Which of its client's prompts one is, as that says: the numbers grow."""
+
+    client: str
+    number: int
+
+    def follows(self, other: "SendOrder | None") -> bool:
+        """Say whether this one was sent after ``other``, by the same client."""
+        return other is not None and self.client == other.client and self.number > other.number
+
+
 class Prompt(Struct, frozen=True):
     """What the web floor hands down: a checked request, and who asks.
 
     ``owner`` tells keys apart without being one; ``make_encoder`` gets the stream id;
     ``arrived_at`` is when its request began to arrive, on trio's clock; one that ``lives_on`` is
     answered for a while without a reader; ``is_kept`` says that it is a turn of a conversation
-    which the history keeps.
+    which the history keeps; ``order`` is its client's word on what it sent before.
     """
 
     request: ChatRequest
@@ -50,3 +61,11 @@ class Prompt(Struct, frozen=True):
     arrived_at: float = 0.0
     lives_on: bool = False
     is_kept: bool = False
+    order: SendOrder | None = None
+
+    def is_newer_than(self, other: "Prompt") -> bool:
+        """Say whether this one was sent after ``other``: as their client says, or as they came."""
+        mine, its = self.order, other.order
+        if mine is None or its is None or mine.client != its.client:
+            return self.arrived_at > other.arrived_at
+        return mine.follows(its)

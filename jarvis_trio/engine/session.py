@@ -3,6 +3,7 @@
 Sync and without effects; :mod:`sessions` decides who joins, and runs them.
 """
 
+from jarvis_trio.engine.prompt import Prompt
 from jarvis_trio.engine.stream import LiveStream
 
 
@@ -27,6 +28,11 @@ class Session:
     def active(self) -> list[LiveStream]:
         """Those that nothing has ended yet: the first is live, or about to be, the others wait."""
         return [stream for stream in self.streams if stream.cause is None]
+
+    def successor_of(self, prompt: Prompt) -> str | None:
+        """Return the stream of a newer prompt that nothing has ended yet, the last there is."""
+        newer = (s.id for s in reversed(self.active) if s.prompt.is_newer_than(prompt))
+        return next(newer, None)
 
     def ahead_of(self, stream: LiveStream) -> LiveStream | None:
         """Return whom ``stream``, which is in the line, waits for; None when it is its turn."""

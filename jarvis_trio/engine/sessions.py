@@ -25,7 +25,7 @@ from jarvis_trio.engine.session import Session
 from jarvis_trio.engine.stopping import Stop
 from jarvis_trio.engine.stream import FAILURES, LiveStream, superseded_by
 from jarvis_trio.engine.window import Window
-from jarvis_trio.errors import JarvisError, ServerShutdownError
+from jarvis_trio.errors import JarvisError, ServerShutdownError, SupersededError
 from jarvis_trio.events import Cause, Phase
 from jarvis_trio.observe.metrics import Metrics
 from jarvis_trio.observe.task_tree import in_one_line
@@ -137,8 +137,8 @@ class Sessions:
     def submit(self, prompt: Prompt, policy: Policy = Policy.INTERRUPT) -> LiveStream:
         """Accept a prompt and start its stream. Sync: it happens whole, and the newest wins.
 
-        The newest is the one whose request began last: a huge one may be read for longer than
-        its user needs for the next.
+        The newest is the one that its client says it sent last, or else whose request began last:
+        a huge one may be read for longer than its user needs for the next.
 
         Resources: the caller must ``attach()`` before it awaits, or nobody reads.
         Errors: OverloadedError, QueueFullError, ServerShutdownError; SupersededError where a
@@ -171,13 +171,13 @@ class Sessions:
         decision = decide(policy, active=len(active), max_waiting=self._limits.session_queue)
         if decision.refusal is not None:
             raise decision.refusal
+        if decision.supersedes:
+            newer = session.successor_of(prompt) or self.endings.successor_of(prompt)
+            if newer is not None:
+                raise SupersededError(newer)
         if not session.streams:
             self._admission.check()
-        elif decision.supersedes:
-            for other in reversed(active):
-                if other.is_newer_than(prompt):
-                    raise superseded_by(other)
-        else:  # the place is the session's, but it is one stream more
+        elif not decision.supersedes:  # the place is the session's, but it is one stream more
             self._admission.check_room(len(self.streams))
         return decision
 

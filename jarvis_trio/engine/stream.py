@@ -104,10 +104,6 @@ class LiveStream:
     def __repr__(self) -> str:
         return f"<LiveStream {self.id} {self.phase} cause={self.cause}>"
 
-    def is_newer_than(self, prompt: Prompt) -> bool:
-        """Say whether this one's request began to arrive after that of ``prompt``."""
-        return self.prompt.arrived_at > prompt.arrived_at
-
     @property
     def session_id(self) -> str:
         """The session that it answers in."""

@@ -15,7 +15,7 @@ from werkzeug.datastructures import Headers
 
 from jarvis_trio.config import HEADERS_COMMIT_SECONDS, WRITE_SLICE_BYTES, Settings
 from jarvis_trio.engine.policies import parse_policy
-from jarvis_trio.engine.prompt import Prompt
+from jarvis_trio.engine.prompt import Prompt, SendOrder
 from jarvis_trio.engine.replay import Reader
 from jarvis_trio.engine.sessions import Sessions
 from jarvis_trio.engine.stream import LiveStream
@@ -29,7 +29,7 @@ from jarvis_trio.errors import (
 from jarvis_trio.events import Cause, Model
 from jarvis_trio.web.auth import Keys
 from jarvis_trio.web.connection import at_end, began_at, receive_body
-from jarvis_trio.web.identifiers import IDENTIFIER
+from jarvis_trio.web.identifiers import IDENTIFIER, PROMPT_ORDER
 from jarvis_trio.web.response_body import UNBUFFERED, Keepalive, StreamBody, respond_with
 from jarvis_trio.wire.openai.frames import (
     ChatChunkEncoder,
@@ -67,7 +67,7 @@ class OpenAIRoutes:
         session_id = _session_id(headers)
         answer_headers |= {"X-Session-Id": session_id, **UNBUFFERED}
         policy = parse_policy(headers.get("X-Session-Policy") or self._settings.session_policy)
-        lives_on = _lives_on(headers)
+        lives_on, order = _lives_on(headers), _order(headers)
         _check_media_type()
         body = await receive_body()
         if len(body) > DECODE_ON_THE_LOOP_BYTES:
@@ -94,6 +94,7 @@ class OpenAIRoutes:
             began_at(),
             lives_on=lives_on,
             is_kept="X-Session-Id" in headers,
+            order=order,
         )
         # Nothing of a client that has gone meanwhile reaches the upstream.
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -189,6 +190,20 @@ def _lives_on(headers: Headers) -> bool:
             f"X-On-Disconnect is cancel or continue, not {value!r}", param="X-On-Disconnect"
         )
     return value == "continue"
+
+
+def _order(headers: Headers) -> SendOrder | None:
+    """Read which of its client's prompts this one is, if that says so."""
+    given = headers.get("X-Prompt-Order")
+    if not given:
+        return None
+    match = PROMPT_ORDER.fullmatch(given)
+    if match is None:
+        raise RequestError(
+            "X-Prompt-Order is a word of yours, a dot, and a number that grows, such as tab-5f2c.7",
+            param="X-Prompt-Order",
+        )
+    return SendOrder(match[1], int(match[2]))
 
 
 def _check_media_type() -> None:

@@ -38,6 +38,7 @@ from jarvis_trio.errors import (
     UpstreamRejectedError,
     UpstreamTimeoutError,
 )
+from jarvis_trio.web.identifiers import PROMPT_ORDER
 from jarvis_trio.web.ops_routes import Health, Readiness
 from jarvis_trio.web.overview_routes import Overview
 from jarvis_trio.web.session_answers import (
@@ -150,6 +151,11 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
             in_header("X-Session-Id", "without one, a session of its own", IDENTIFIER),
             _choice("X-Session-Policy", "what happens to the live answer", *Policy),
             _choice("X-On-Disconnect", "what happens when the client goes", "cancel", "continue"),
+            in_header(
+                "X-Prompt-Order",
+                "a word of the client's, a dot, and which of its prompts this is",
+                {"type": "string", "pattern": f"^({PROMPT_ORDER.pattern})?$"},
+            ),
         ),
         body=in_json(*REQUEST, example={"prompt": "What is 2+2?", "stream": True}),
     ),

@@ -74,6 +74,26 @@ def test_deleting_the_open_conversation_ends_its_answer_and_opens_a_new_one(
     assert answer.is_over
 
 
+def test_a_double_click_on_delete_asks_nothing_of_what_appears_below(
+    three: ChatPage, played: PlayedServer
+) -> None:
+    three.page.set_viewport_size({"width": 1200, "height": 800})
+    three.nav.get_by_role("button", name="New chat").click()
+    three.nav.get_by_role("button", name="Delete Tell me of pears").click()
+    delete = three.page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True)
+    box = delete.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    had = len(played.answers)
+    delete.dblclick()
+    expect(three.nav.get_by_role("link", name="Tell me of pears")).to_have_count(0)
+    below = "([x, y]) => document.elementFromPoint(x, y).closest('.example') !== null"
+    assert three.page.evaluate(below, [x, y]), "the second click hit an example"
+    assert len(played.answers) == had
+    three.page.mouse.click(x, y)
+    expect(three.answers).to_have_count(1)
+
+
 def test_answers_go_on_in_conversations_that_are_not_open_and_the_list_says_so(
     played: PlayedServer, open_chat: OpenChat
 ) -> None:

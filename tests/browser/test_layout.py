@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import OpenChat
 from tests.browser.played_server import PlayedServer
-from tests.browser.plays import Fails, Play
+from tests.browser.plays import Fails, Gate, Play
 from tests.browser.samples import ADDRESS, LONG_WORD, RICH
 
 TOO_WIDE = """() => {
@@ -108,3 +108,35 @@ def test_the_page_is_as_dark_as_the_system(
     chat = open_chat(played.url, color_scheme=scheme)
     expect(chat.composer).to_be_visible()
     assert (chat.page.evaluate(BRIGHTNESS) > 0.5) == is_bright
+
+
+def test_on_paper_is_the_whole_conversation_and_nothing_to_press(
+    played: PlayedServer, open_chat: OpenChat
+) -> None:
+    chat = open_chat(played.url)
+    fill(chat, played)
+    chat.page.emulate_media(media="print")
+    assert not chat.page.evaluate(TOO_WIDE)
+    assert not chat.conversation.evaluate("(box) => box.scrollHeight > box.clientHeight")
+    expect(chat.page.get_by_role("button")).to_have_count(0)
+    expect(chat.nav).not_to_be_visible()
+    expect(chat.composer).not_to_be_visible()
+
+
+def test_the_dot_of_an_answer_is_there_with_forced_colours(
+    played: PlayedServer, open_chat: OpenChat
+) -> None:
+    played.plays["long"] = Play(["a", Gate("never")])
+    chat = open_chat(played.url, forced_colors="active", reduced_motion="reduce")
+    chat.ask("long")
+    chat.expect_state("streaming")
+    dot = chat.nav.locator("[data-live]")
+    seen, paper = (
+        place.evaluate("(e, name) => getComputedStyle(e)[name]", name)
+        for place, name in [
+            (dot, "borderTopColor"),
+            (chat.page.locator("body"), "backgroundColor"),
+        ]
+    )
+    assert seen != paper
+    assert dot.evaluate("(e) => parseFloat(getComputedStyle(e).borderTopWidth)") > 0

@@ -112,6 +112,22 @@ def test_escape_stops(played: PlayedServer, open_chat: OpenChat) -> None:
     wait_until(lambda: played.answers[0].cause == "stopped")
 
 
+def test_a_double_click_and_a_held_key_stop_one_answer(chat: ChatPage, sim: Sim) -> None:
+    chat.policy.select_option(label="Queue")
+    for name in ("one", "two", "three"):
+        chat.ask(named_prompt(sim, name, "&tokens=5000"))
+        chat.expect_state("queued" if name != "one" else "streaming")
+    chat.stop.dblclick()
+    expect(chat.answer(1)).to_contain_text("w3@two")
+    chat.page.keyboard.down("Escape")
+    chat.expect_state("interrupted", 1)
+    chat.page.keyboard.down("Escape")  # the same press, held
+    expect(chat.answer(2)).to_contain_text("w3@three")
+    chat.page.keyboard.up("Escape")
+    chat.composer.press("Escape")
+    chat.expect_state("interrupted", 2)
+
+
 def test_escape_without_an_answer_keeps_the_draft(
     played: PlayedServer, open_chat: OpenChat
 ) -> None:

@@ -190,7 +190,7 @@ def check_what_is_gone(world: World) -> None:
         owner, session_id = answer.key
         stream = answer.stream
         cause = answer.cause or Cause.COMPLETED
-        ending = Ending(owner, session_id, stream.id, cause, stream.answer.pieces)
+        ending = Ending(owner, session_id, stream.id, cause, stream.answer.pieces, None)
         assert world.sessions.endings.of_stream(owner, stream.id) == ending, answer
         assert world.sessions.endings.of_stream(f"not {owner}", stream.id) is None
         has_begun = int(answer.began_at is not None)

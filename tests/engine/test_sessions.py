@@ -5,7 +5,7 @@ import structlog
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from jarvis_trio.engine.prompt import Prompt
+from jarvis_trio.engine.prompt import Prompt, SendOrder
 from jarvis_trio.errors import OverloadedError, ServerShutdownError, SupersededError
 from jarvis_trio.events import Cause, Finish, Phase, Text
 from tests.engine.engine import LIMITS, Client, Engine
@@ -121,6 +121,30 @@ async def test_a_prompt_that_took_long_to_read_does_not_supersede_a_newer_one(
         left = send("B", arrived_at=4)
         left.reader.leave()
         assert await send("C", arrived_at=3).read() == b"<open>[c]<end stop>"
+        await engine.assert_nothing_is_left()
+
+
+async def test_a_prompt_that_the_network_held_up_gives_way_to_what_its_client_sent_after_it(
+    autojump_clock: MockClock,
+) -> None:
+    script = {"A": words("a"), "B": Play(Text("b"), 1, Finish("stop")), "C": words("c")}
+    async with Engine(script.__getitem__).running() as engine:
+
+        def send(name: str, order: SendOrder | None, arrived_at: float) -> Client:
+            prompt = Prompt(ask(name), "me", "s", name, PlainEncoder, arrived_at, order=order)
+            return Client(engine.sessions.submit(prompt))
+
+        newer = send("B", SendOrder("tab", 2), arrived_at=1)
+        for _ in range(2):
+            with pytest.raises(SupersededError) as held_up:
+                send("A", SendOrder("tab", 1), arrived_at=2)
+            assert held_up.value.superseded_by == newer.stream.id
+            assert await newer.read() == b"<open>[b]<end stop>"  # and the second time, it is over
+        assert ("open", "A") not in engine.provider.history
+        # Whoever else asks is nobody's elder, and neither is the same client's next prompt.
+        others = [SendOrder("another", 1), SendOrder("tab", 2), None, SendOrder("another", 2)]
+        for order in others:
+            assert await send("C", order, arrived_at=3).read() == b"<open>[c]<end stop>"
         await engine.assert_nothing_is_left()
 
 

@@ -118,3 +118,32 @@ async def test_a_superseded_stream_does_not_touch_other_sessions(
         async with server.chat("A", session="s"), server.chat("B", session="s") as second:
             await second.read()
         assert text_of(await other.read()) == text_of(await lone.read()) == "x1 x2"
+
+
+async def test_a_prompt_that_comes_after_one_that_its_client_sent_later_is_superseded(
+    autojump_clock: MockClock,
+) -> None:
+    script = by_prompt(B=stuck_in("decode"), C=words("c"))
+    first, second = {"X-Prompt-Order": "tab_5-f.9"}, {"X-Prompt-Order": "tab_5-f.10"}
+    async with serving(script) as server, server.chat("B", session="s", headers=second) as newer:
+        assert await newer.status() == 200
+        async with server.chat("A", session="s", headers=first) as held_up:
+            assert await held_up.status() == 409
+            error = await refusal(held_up)
+            assert error["code"] == "superseded"
+            assert error["superseded_by"] == newer.headers["x-stream-id"]
+            assert held_up.headers["x-should-retry"] == "false"
+        async with server.chat("C", session="s", headers={"X-Prompt-Order": ""}) as third:
+            assert text_of(await third.read()) == "c"
+        await server.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize(
+    "order", ["7", "tab.", "tab.-1", "a b.1", ".1", "tab.1.2", "t" * 65 + ".1"]
+)
+async def test_an_order_that_is_none_is_refused(autojump_clock: MockClock, order: str) -> None:
+    async with serving(by_prompt()) as server:
+        async with server.chat("A", session="s", headers={"X-Prompt-Order": order}) as refused:
+            assert await refused.status() == 400
+            assert (await refusal(refused))["param"] == "X-Prompt-Order"
+        await server.assert_nothing_is_left()

@@ -1,4 +1,11 @@
-import { type FormEvent, type KeyboardEvent, useLayoutEffect, useRef, useState } from "react";
+import {
+  type FormEvent,
+  type KeyboardEvent,
+  type MouseEvent,
+  useLayoutEffect,
+  useRef,
+  useState,
+} from "react";
 import { draftOf, keepDraft } from "../lib/drafts";
 import { isTouchOnly, meansSend } from "../lib/keys";
 import type { ChatActions, ChatSnapshot } from "../lib/types";
@@ -54,7 +61,8 @@ export function Composer({ chat, actions, place, onSent }: Props) {
   };
 
   /** The button goes away with the answer: what had the focus hands it on. */
-  const stop = () => {
+  const stop = (event: MouseEvent) => {
+    if (event.detail > 1) return; // a double click is one: it does not stop the next answer too
     actions.stop();
     if (!isTouchOnly()) area.current?.focus({ preventScroll: true });
   };

@@ -33,7 +33,8 @@ export function DeleteDialog({ session, onDelete, onCancel }: Props) {
     >
       <h2 id="delete-question">Delete this conversation?</h2>
       <p>
-        “{session.title}” goes for good{session.isLive ? ", and its answer is stopped" : ""}.
+        “<bdi>{session.title}</bdi>” goes for good
+        {session.isLive ? ", and its answer is stopped" : ""}.
       </p>
       <div className="dialog-foot">
         <button type="button" className="button" onClick={onCancel}>

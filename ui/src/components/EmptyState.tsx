@@ -13,7 +13,12 @@ export function EmptyState({ onAsk }: { onAsk: (text: string) => void }) {
       <ul>
         {EXAMPLES.map((example) => (
           <li key={example}>
-            <button type="button" className="example" onClick={() => onAsk(example)}>
+            {/* What is clicked twice to come here (New chat, Delete) asks nothing. */}
+            <button
+              type="button"
+              className="example"
+              onClick={(event) => event.detail < 2 && onAsk(example)}
+            >
               {example}
             </button>
           </li>

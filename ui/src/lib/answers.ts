@@ -43,8 +43,6 @@ export class Answers implements RunHost {
   readonly #host: AnswersHost;
   readonly #runs = new Map<string, Run>();
   readonly #touched = new Set<Run>();
-  /** By a turn's key: the stream whose place it takes. */
-  readonly #replaced = new Map<string, string>();
   /** Streams that cannot be read any more, or not from their beginning. */
   readonly #unreadable = new Set<string>();
   /** Streams whose Stop did not get through: should one be there yet, it is stopped, not followed. */
@@ -52,6 +50,9 @@ export class Answers implements RunHost {
   /** Turns whose prompt the history was asked for. */
   readonly #prompted = new Set<string>();
   #turns: readonly turns.Turn[] = [];
+  /** How many of its prompts are about to be asked again. */
+  #askingAgain = 0;
+  #isClosed = false;
 
   constructor(sessionId: string, host: AnswersHost) {
     this.environment = host.environment;
@@ -73,7 +74,7 @@ export class Answers implements RunHost {
   }
 
   get isBusy(): boolean {
-    return this.#runs.size > 0;
+    return this.#runs.size > 0 || this.#askingAgain > 0;
   }
 
   /** A prompt is on its way, and has no name yet. */
@@ -89,23 +90,23 @@ export class Answers implements RunHost {
 
   /** Ask; false, with the trouble, where no more can be asked now. */
   ask(text: string, model: string | null, policy: Policy): boolean {
-    const prompt = { sessionId: this.#sessionId, text, model, policy, replaces: null };
-    return this.#ask(prompt, this.#turns.length);
+    return this.#ask({ text, model, policy, replaces: null }, this.#turns.length);
   }
 
   /** Ask in the place of a turn, its prompt again or another one: it and all after it go. */
   async askAgain(key: string, text: string | null, model: string | null): Promise<void> {
     const find = () => this.#turns.find((turn) => turns.has(turn, key));
+    this.#askingAgain++;
     await this.#runs.get(find()?.key ?? "")?.whenNamed();
     if (find()?.streamId === null) await this.#host.refresh(); // it may have begun all the same
+    this.#askingAgain--;
     const turn = find();
-    if (turn === undefined) return;
-    const replaces = turn.streamId ?? this.#replaced.get(turn.key) ?? null;
-    const sessionId = this.#sessionId;
-    const words = text ?? turns.promptOf(turn)?.text ?? "";
-    const place = this.#turns.findIndex((one) => one === turn || one.streamId === replaces);
-    if (words === "") return;
-    this.#ask({ sessionId, text: words, model, policy: "interrupt", replaces }, place);
+    const words = text ?? (turn && turns.promptOf(turn)?.text);
+    if (turn === undefined || !words) return;
+    const replaces = turns.originOf(turn);
+    const isReplaced = (one: turns.Turn) => replaces !== null && turns.originOf(one) === replaces;
+    const place = this.#turns.findIndex((one) => one === turn || isReplaced(one));
+    this.#ask({ text: words, model, policy: "interrupt", replaces }, place);
   }
 
   /** Stop the answer that is being given, and show what was seen of that. */
@@ -120,18 +121,19 @@ export class Answers implements RunHost {
     this.close();
   }
 
-  /** Read nothing any more, and tell nobody: the answers go on. */
+  /** Read nothing any more, also of what is on its way, and tell nobody: the answers go on. */
   close(): void {
+    this.#isClosed = true;
+    this.#turns = [];
     for (const run of this.#runs.values()) run.abort();
     this.#runs.clear();
   }
 
   /** Lay the history's newest page, oldest first, over the turns; follow what is live (`streams`). */
   lay(streams: readonly string[], messages: readonly MessageCard[], hasOlder: boolean): void {
-    // What a prompt is about to take the place of is there until it begins.
-    const going = [...this.#replaced].filter(([key]) => this.#runs.has(key)).map(([, id]) => id);
-    const end = messages.findIndex((message) => going.includes(message.streamId));
-    const stored = end < 0 ? messages : messages.slice(0, end);
+    if (this.#isClosed) return;
+    const reading = this.#turns.filter((turn) => this.#runs.has(turn.key));
+    const stored = turns.withoutReplaced(messages, reading);
     this.#turns = turns.layOver(this.turns, stored, hasOlder, new Set(this.#runs.keys()));
     for (const streamId of streams) {
       if (this.#turns.some((turn) => turn.streamId === streamId)) continue;
@@ -162,7 +164,6 @@ export class Answers implements RunHost {
     this.#touched.add(run);
     const turn = this.#turns.find((one) => one.key === run.key);
     if (run.hasBegun && turn?.isKept === false) {
-      this.#replaced.delete(run.key);
       this.#turns = turns.change(this.#turns, run.key, (one) => ({ ...one, isKept: true }));
       this.#host.announce("Answering.");
     }
@@ -196,21 +197,23 @@ export class Answers implements RunHost {
     this.#host.refused(why);
   }
 
-  #ask(prompt: Prompt, place: number): boolean {
+  #ask(asked: Omit<Prompt, "sessionId">, place: number): boolean {
+    const prompt = { ...asked, sessionId: this.#sessionId };
     const { policy, replaces } = prompt;
     const live = this.#turns.filter(turns.isLive);
     const takesOver = policy === "interrupt" || policy === "rollback";
     const hasRoom = (takesOver && this.reading > 0) || this.#host.hasRoom();
     const isFull = policy === "enqueue" && live.length > MAX_WAITING;
     this.trouble = isFull ? notes.QUEUE_FULL : hasRoom ? null : notes.NO_ROOM;
-    if (this.trouble === null) {
-      const before = takesOver ? live.flatMap((turn) => this.#takeOver(turn)) : []; // guard 5
+    if (this.trouble !== null) {
+      this.#host.announce(this.trouble.sentence);
+    } else {
+      if (takesOver) for (const turn of live) this.#takeOver(turn); // guard 5: before the new fetch
       const goes = policy === "rollback" ? live.map((turn) => turn.key) : [];
       const stay = this.#turns.slice(0, place).filter((turn) => !goes.includes(turn.key));
       const key = this.environment.newId();
-      this.#turns = [...stay, turns.newTurn(key, prompt.text, null, false)];
-      if (replaces !== null) this.#replaced.set(key, replaces);
-      void this.#begin(key).ask(prompt, !takesOver && live.length > 0, before);
+      this.#turns = [...stay, turns.newTurn(key, prompt.text, null, false, replaces)];
+      void this.#begin(key).ask(prompt, !takesOver && live.length > 0);
     }
     this.#host.settled();
     return this.trouble === null;
@@ -248,15 +251,13 @@ export class Answers implements RunHost {
     this.#host.settled();
   }
 
-  /** Another prompt takes over when what is returned is there; by it the server hears of that. */
-  #takeOver(turn: turns.Turn): Promise<void>[] {
+  /** Another prompt takes over: the server hears of it by that one, and needs no Stop. */
+  #takeOver(turn: turns.Turn): void {
     const run = this.#runs.get(turn.key);
     if (run !== undefined) this.#write(run);
+    run?.abort();
     this.#runs.delete(turn.key);
     this.#set(turn.key, notes.SUPERSEDED);
-    if (run?.streamId === null) return [run.leave()];
-    run?.abort();
-    return [];
   }
 
   #follow(turn: turns.Turn): void {
@@ -281,8 +282,8 @@ export class Answers implements RunHost {
   /** Show how far a run has come. */
   #write(run: Run): void {
     if (!this.isActive(run)) return; // guard 2: what has ended here is told otherwise
-    const { key, text, reasoning, state } = run;
-    this.#set(key, { text, reasoning, state }); // guard 1: the message with the run's own key
+    const { key, text, reasoning, state, note } = run;
+    this.#set(key, { text, reasoning, state, note }); // guard 1: the message with the run's own key
   }
 
   #set(key: string, change: Partial<AnswerMessage>): void {
@@ -291,6 +292,7 @@ export class Answers implements RunHost {
 
   #finish(key: string, outcome: notes.Outcome): void {
     this.version++;
+    this.trouble = null;
     this.#set(key, outcome);
     this.#host.announce(notes.announcementOf(outcome));
     this.#host.settled();

@@ -2,7 +2,7 @@
 // caller knows that it was its own.
 
 import type { Environment } from "./environment";
-import { asApiError, unreachable } from "./errors";
+import { asApiError, unanswered, unreachable } from "./errors";
 import type { Policy } from "./types";
 import {
   type MessagePage,
@@ -36,9 +36,13 @@ export class Api {
   key = "";
   readonly #environment: Environment;
   readonly #onKeyRefused: () => void;
+  /** What the server tells this page's prompts by from those of others. */
+  readonly #name: string;
+  #prompts = 0;
 
   constructor(environment: Environment, onKeyRefused: () => void) {
     this.#environment = environment;
+    this.#name = environment.newId();
     this.#onKeyRefused = onKeyRefused;
   }
 
@@ -55,6 +59,8 @@ export class Api {
       "X-Session-Id": prompt.sessionId,
       "X-Session-Policy": prompt.policy,
       "X-On-Disconnect": "continue",
+      // One that was taken over may be under way yet, and must not get there after its successor.
+      "X-Prompt-Order": `${this.#name}.${++this.#prompts}`,
     };
     return this.#send("/v1/chat/completions", { method: "POST", signal }, body, headers);
   }
@@ -107,12 +113,16 @@ export class Api {
 
   async #json(path: string, method = "GET", body?: object): Promise<unknown> {
     const controller = new AbortController();
-    const undo = this.#environment.after(REQUEST_MS, () => controller.abort());
+    let isLate = false;
+    const undo = this.#environment.after(REQUEST_MS, () => {
+      isLate = true;
+      controller.abort();
+    });
     try {
       const response = await this.#send(path, { method, signal: controller.signal }, body);
       return await response.json();
     } catch (error) {
-      throw asApiError(error);
+      throw isLate ? unanswered() : asApiError(error);
     } finally {
       undo();
     }

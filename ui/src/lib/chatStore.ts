@@ -75,12 +75,12 @@ export class ChatStore implements ChatActions, ConversationHost, ListHost {
     this.#frame = null;
   }
 
-  // ChatActions
+  // ChatActions. Half a character, which JSON cannot carry, becomes U+FFFD, as in the server's history.
 
   send(text: string): boolean {
     if (text.trim() === "" || this.#signIn.state === "needed") return false;
     const conversation = this.#open.shown;
-    if (!conversation.ask(text, this.#model, this.#policy)) return false;
+    if (!conversation.ask(text.toWellFormed(), this.#model, this.#policy)) return false;
     this.environment.setHash(hashOf(conversation.id), true);
     return true;
   }
@@ -94,7 +94,8 @@ export class ChatStore implements ChatActions, ConversationHost, ListHost {
   }
 
   edit(promptKey: string, text: string): void {
-    if (text.trim() !== "") void this.#open.shown.askAgain(promptKey, text, this.#model);
+    if (text.trim() === "") return;
+    void this.#open.shown.askAgain(promptKey, text.toWellFormed(), this.#model);
   }
 
   open(sessionId: string): void {
@@ -121,9 +122,10 @@ export class ChatStore implements ChatActions, ConversationHost, ListHost {
   }
 
   rename(sessionId: string, title: string): void {
-    if (title.trim() === "") return;
-    this.#open.find(sessionId)?.retitle(title.trim());
-    void this.#list.rename(sessionId, title.trim());
+    const name = title.trim().toWellFormed();
+    if (name === "") return;
+    this.#open.find(sessionId)?.retitle(name);
+    void this.#list.rename(sessionId, name);
     this.settled();
   }
 
@@ -131,6 +133,7 @@ export class ChatStore implements ChatActions, ConversationHost, ListHost {
     const conversation = this.#open.find(sessionId);
     void this.#list.remove(sessionId, async () => conversation?.leaveAll());
     if (sessionId === this.#open.shown.id) this.openNew();
+    this.#open.forget(sessionId);
     this.settled();
   }
 

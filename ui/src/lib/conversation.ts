@@ -105,6 +105,7 @@ export class ConversationStore implements AnswersHost, HistoryHost {
   }
 
   askAgain(key: string, text: string | null, model: string | null): Promise<void> {
+    this.#history.trouble = null;
     return this.#answers.askAgain(key, text, model);
   }
 
@@ -140,7 +141,8 @@ export class ConversationStore implements AnswersHost, HistoryHost {
   saw(session: SessionCard): void {
     const hasMoved = this.#updatedAt !== null && this.#updatedAt !== session.updatedAt;
     const hasNew = session.streams.some((streamId) => this.#answers.isNew(streamId));
-    this.#updatedAt = session.updatedAt;
+    // What moves while it is busy is looked at when it is not.
+    if (!this.isBusy || this.#updatedAt === null) this.#updatedAt = session.updatedAt;
     this.#title = session.title;
     if (this.#history.isStale || hasNew || (hasMoved && !this.isBusy)) void this.refresh();
   }

@@ -54,6 +54,9 @@ export class ApiError extends Error {
 export const unreachable = () =>
   new ApiError({ status: 0, code: "unreachable", message: "no answer came" });
 
+export const unanswered = () =>
+  new ApiError({ status: 0, code: "unanswered", message: "no answer came in time" });
+
 /** The same sentence for whatever the browser throws when no answer comes. */
 export function asApiError(error: unknown): ApiError {
   return error instanceof ApiError ? error : unreachable();
@@ -79,11 +82,14 @@ const CAUSES: Readonly<Record<string, Cause>> = {
   upstream_rejected: "upstream_error",
   upstream_rate_limited: "upstream_error",
   upstream_busy: "upstream_error",
+  model_not_found: "upstream_error",
   internal_error: "upstream_error",
 };
 
 const SENTENCES: Readonly<Record<string, (error: ApiError) => string>> = {
   unreachable: () => "The server cannot be reached. Is it running, and the network up?",
+  unanswered: () =>
+    "The server does not answer. Answers in other tabs may hold all of its connections.",
   unreadable: () => "Something between this page and the server answered in its place.",
   invalid_api_key: () => "This key does not open the server.",
   host_not_allowed: () => "The server does not answer under this name (JARVIS_ALLOWED_HOSTS).",

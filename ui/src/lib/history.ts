@@ -93,6 +93,7 @@ export class History {
     try {
       const page = await this.#api.messages(this.#sessionId, before);
       if (before === this.#host.oldestSeq) {
+        this.trouble = null;
         this.hasOlder = page.hasMore;
         this.#host.prepend(page.messages.toReversed());
       }

@@ -9,6 +9,7 @@ interface Key {
   readonly ctrlKey: boolean;
   readonly metaKey: boolean;
   readonly altKey: boolean;
+  readonly repeat: boolean;
 }
 
 export function isComposing(event: Key): boolean {
@@ -24,8 +25,9 @@ export function meansSend(event: Key, isTouch: boolean): boolean {
   return event.ctrlKey || event.metaKey || !isTouch;
 }
 
+/** Escape that is held down is one: it does not stop the next answer too. */
 export function meansEscape(event: Key): boolean {
-  return event.key === "Escape" && !isComposing(event);
+  return event.key === "Escape" && !isComposing(event) && !event.repeat;
 }
 
 /** The screen is the keyboard. */

@@ -47,6 +47,9 @@ export const UNSEEN_BEGINNING_NOTE =
   "being written, but its beginning is no longer held; it is shown when it has ended";
 const OUT_OF_REACH_NOTE =
   "stopped here; the server could not be told, and ends it when nobody has read it for a while";
+/** Over HTTP/1.1 all the tabs of a browser share six connections to a server. */
+export const LATE_NOTE =
+  "the server has not answered yet; answers in other tabs may hold all of its connections";
 export const NEVER_BEGAN_NOTE = "stopped before it began";
 /** A Stop that did not get through. */
 export const OUT_OF_REACH: Outcome = interrupted("stopped", OUT_OF_REACH_NOTE);

@@ -36,7 +36,12 @@ export class OpenConversations {
 
   /** Show an empty one, of which the server does not know yet. */
   showNew(): void {
-    if (!this.shown.isEmpty) this.#turnTo(this.#make(this.#newId()));
+    this.#turnTo(this.#make(this.#newId()));
+  }
+
+  /** Hold it no more: somebody else closes it. */
+  forget(id: string): void {
+    this.#held.delete(id);
   }
 
   /** Let go of all of them; their answers go on at the server. */
@@ -49,7 +54,9 @@ export class OpenConversations {
   #turnTo(conversation: ConversationStore): void {
     this.shown = conversation;
     for (const [id, other] of this.#held) {
-      if (other !== conversation && !other.isBusy) this.#held.delete(id);
+      if (other === conversation || other.isBusy) continue;
+      this.#held.delete(id);
+      other.close();
     }
   }
 

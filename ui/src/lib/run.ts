@@ -5,6 +5,7 @@
 import type { Api, Prompt } from "./api";
 import { type Environment, pause } from "./environment";
 import { type ApiError, asApiError, unreachable } from "./errors";
+import { LATE_NOTE } from "./notes";
 import { type End, readEvents, type ServerEvent } from "./sse";
 import type { AnswerState, Dropped } from "./types";
 import { readFrame } from "./wire";
@@ -60,6 +61,8 @@ export class Run {
   missesHistory = false;
   /** The server's refusal of the prompt. */
   refusal: ApiError | null = null;
+  /** What is said beside the state. */
+  note: string | null = null;
   state: AnswerState;
   readonly key: string;
   readonly #host: RunHost;
@@ -84,20 +87,11 @@ export class Run {
     return !this.#leaving.signal.aborted;
   }
 
-  /**
-   * Ask, once all of `before` is there. `waits`: other answers of the conversation come first.
-   *
-   * Two prompts on their way at once may be read by the server in either order; so one that takes
-   * over waits until those before it have their names. Who is left meanwhile is not sent at all.
-   */
-  async ask(prompt: Prompt, waits: boolean, before: readonly Promise<void>[] = []): Promise<void> {
-    if (before.length > 0) await Promise.all(before);
-    if (!this.#isLive) {
-      this.#naming.abort();
-      return;
-    }
+  /** Ask. `waits`: other answers of the conversation come first. */
+  async ask(prompt: Prompt, waits: boolean): Promise<void> {
     const connection = this.#connect();
     this.#waits = waits;
+    void this.#sayIfLate();
     let response: Response;
     try {
       response = await this.#host.api.ask(prompt, connection.signal);
@@ -151,6 +145,13 @@ export class Run {
   async whenNamed(): Promise<void> {
     if (this.streamId !== null) return;
     await pause(this.#host.environment, NAMING_MS, this.#naming.signal);
+  }
+
+  async #sayIfLate(): Promise<void> {
+    await this.whenNamed();
+    if (this.streamId !== null) return;
+    this.note = LATE_NOTE;
+    this.#show("sending");
   }
 
   /** Read what follows the events had so far, as often as it is cut. */
@@ -260,6 +261,7 @@ export class Run {
   #name(streamId: string | null): void {
     if (this.streamId !== null || streamId === null) return;
     this.streamId = streamId;
+    this.note = null;
     this.#naming.abort();
     this.#host.named(this);
   }

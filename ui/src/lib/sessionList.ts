@@ -22,9 +22,14 @@ export interface ListHost {
 
 export class SessionList {
   search = "";
-  trouble: Trouble | null = null;
+  /** Why the list could not be read. */
+  #readTrouble: Trouble | null = null;
+  /** Why the last change was not made: said until the next one, or a search. */
+  #changeTrouble: Trouble | null = null;
   #items: readonly SessionItem[] = [];
   #cursor: string | null = null;
+  /** What they were searched for. */
+  #searched = "";
   #isRunning = false;
   #isMoreComing = false;
   /** They are being deleted, and not shown any more. */
@@ -40,6 +45,10 @@ export class SessionList {
 
   get items(): readonly SessionItem[] {
     return this.#items;
+  }
+
+  get trouble(): Trouble | null {
+    return this.#readTrouble ?? this.#changeTrouble;
   }
 
   get hasMore(): boolean {
@@ -64,7 +73,8 @@ export class SessionList {
     this.#items = [];
     this.#cursor = null;
     this.search = "";
-    this.trouble = null;
+    this.#readTrouble = null;
+    this.#changeTrouble = null;
   }
 
   /** Read the list again, after a moment. A hidden tab does when it is seen again. */
@@ -78,6 +88,7 @@ export class SessionList {
 
   find(search: string): void {
     this.search = search;
+    this.#changeTrouble = null;
     this.#reading++;
     this.soon(SEARCH_PAUSE_MS);
     this.#host.changed();
@@ -85,17 +96,20 @@ export class SessionList {
 
   /** Read the next page. */
   async more(): Promise<void> {
-    if (this.#cursor === null || this.#isMoreComing) return;
+    const cursor = this.#cursor;
+    const search = this.#searched;
+    if (cursor === null || this.#isMoreComing) return;
     this.#isMoreComing = true;
-    const reading = this.#reading;
     try {
-      const page = await this.#host.api.sessions(this.search, this.#cursor);
-      if (reading === this.#reading) {
+      const page = await this.#host.api.sessions(search, cursor);
+      if (cursor === this.#cursor && search === this.#searched) {
+        const ids = new Set(this.#items.map((item) => item.id)); // a poll may have had them
+        const more = page.sessions.map(itemOf).filter((item) => !ids.has(item.id));
         this.#cursor = page.nextCursor;
-        this.#show([...this.#items, ...page.sessions.map(itemOf)]);
+        this.#show([...this.#items, ...more]);
       }
     } catch (error) {
-      this.trouble = asApiError(error).trouble;
+      this.#readTrouble = asApiError(error).trouble;
     } finally {
       this.#isMoreComing = false;
       this.#host.changed();
@@ -121,12 +135,12 @@ export class SessionList {
   }
 
   async #change(change: Promise<unknown>): Promise<void> {
+    this.#changeTrouble = null;
     try {
       await change;
-      this.trouble = null;
     } catch (error) {
       const failure = asApiError(error);
-      if (failure.status !== 404) this.trouble = failure.trouble;
+      if (failure.status !== 404) this.#changeTrouble = failure.trouble;
     }
     this.soon(0);
     this.#host.changed();
@@ -137,13 +151,13 @@ export class SessionList {
     try {
       const page = await this.#host.api.sessions(this.search, null);
       if (reading !== this.#reading) return;
-      this.trouble = null;
+      this.#readTrouble = null;
       this.#lay(page.sessions.map(itemOf), page.nextCursor);
       this.#host.heard(page.sessions);
     } catch (error) {
       if (reading !== this.#reading) return;
       const failure = asApiError(error);
-      this.trouble = failure.trouble;
+      this.#readTrouble = failure.trouble;
       if (failure.status > 0 && failure.status !== 401) this.#host.heard([]);
     }
     this.#host.changed();
@@ -154,11 +168,16 @@ export class SessionList {
   #lay(first: readonly SessionItem[], cursor: string | null): void {
     const ids = new Set(first.map((item) => item.id));
     const last = first.at(-1);
-    const isPaged = cursor !== null && this.#items.length > first.length && last !== undefined;
+    const isPaged =
+      cursor !== null &&
+      this.search === this.#searched &&
+      this.#items.length > first.length &&
+      last !== undefined;
     const rest = isPaged
       ? this.#items.filter((item) => !ids.has(item.id) && item.updatedAt <= last.updatedAt)
       : [];
     if (rest.length === 0) this.#cursor = cursor;
+    this.#searched = this.search;
     this.#show([...first, ...rest]);
   }
 

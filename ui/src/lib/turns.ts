@@ -24,6 +24,8 @@ export interface Turn {
   readonly seq: number | null;
   /** It has begun, so that the history has it, or had. */
   readonly isKept: boolean;
+  /** The stream whose turn it is to take the place of, or has; null where it is one more. */
+  readonly replaces: string | null;
 }
 
 /** A turn that begins here, or, without a prompt, one of which only the stream is known. */
@@ -32,6 +34,7 @@ export function newTurn(
   text: string | null,
   streamId: string | null,
   waits: boolean,
+  replaces: string | null = null,
 ): Turn {
   const state = streamId === null ? "sending" : waits ? "queued" : "thinking";
   const answer: AnswerMessage = {
@@ -47,7 +50,7 @@ export function newTurn(
   };
   const prompt: Message[] =
     text === null ? [] : [{ key: `${key}-prompt`, role: "user", text, streamId }];
-  return { key, streamId, messages: [...prompt, answer], seq: null, isKept: false };
+  return { key, streamId, messages: [...prompt, answer], seq: null, isKept: false, replaces };
 }
 
 /** The turn's answer: its last message, where that is one. */
@@ -59,6 +62,11 @@ export function answerOf(turn: Turn): AnswerMessage | null {
 /** The prompt that was answered. */
 export function promptOf(turn: Turn): PromptMessage | null {
   return turn.messages.findLast((message) => message.role === "user") ?? null;
+}
+
+/** Whose place it has; to the server that one's id means this turn too, also before it began. */
+export function originOf(turn: Pick<Turn, "streamId" | "replaces">): string | null {
+  return turn.replaces ?? turn.streamId;
 }
 
 /** The answer is being made, or about to be. */
@@ -160,6 +168,17 @@ export function layOver(
   return settled(shown, [...older, ...result]);
 }
 
+/** The history, oldest first, without what `reading` replaces: that is there until a first piece. */
+export function withoutReplaced(
+  cards: readonly MessageCard[],
+  reading: readonly Turn[],
+): readonly MessageCard[] {
+  const isGoing = (card: MessageCard) =>
+    reading.some((turn) => turn.replaces === originOf(card) && turn.streamId !== card.streamId);
+  const end = cards.findIndex(isGoing);
+  return end < 0 ? cards : cards.slice(0, end);
+}
+
 /** Put an older page of the history, oldest first, before the turns. */
 export function putBefore(shown: readonly Turn[], cards: readonly MessageCard[]): readonly Turn[] {
   const older = turnsOf(cards);
@@ -182,8 +201,8 @@ function turnsOf(cards: readonly MessageCard[]): Turn[] {
     if (last !== undefined && last.streamId === card.streamId) {
       turns[turns.length - 1] = { ...last, messages: [...last.messages, message] };
     } else {
-      const { streamId, seq } = card;
-      turns.push({ key: streamId, streamId, messages: [message], seq, isKept: true });
+      const { streamId, seq, replaces } = card;
+      turns.push({ key: streamId, streamId, messages: [message], seq, isKept: true, replaces });
     }
   }
   return turns.map((turn) => {
@@ -259,7 +278,8 @@ function settled(shown: readonly Turn[], turns: readonly Turn[]): readonly Turn[
       old.messages.every((message, index) => message === turn.messages[index]) &&
       old.streamId === turn.streamId &&
       old.seq === turn.seq &&
-      old.isKept === turn.isKept;
+      old.isKept === turn.isKept &&
+      old.replaces === turn.replaces;
     return isSame ? old : turn;
   });
   const isSame =

@@ -39,6 +39,8 @@ export interface MessageCard {
   readonly streamId: string;
   readonly cause: Cause | null;
   readonly finishReason: string | null;
+  /** The stream whose turn this one is to take the place of, or has. */
+  readonly replaces: string | null;
 }
 
 export interface MessagePage {
@@ -134,6 +136,7 @@ function readMessage(value: unknown): MessageCard {
     streamId: textOf(card.stream_id),
     cause: causeOf(card.cause),
     finishReason: textOrNull(card.finish_reason),
+    replaces: textOrNull(card.replaces),
   };
 }
 

@@ -121,13 +121,16 @@ export class OpsStore {
     const { tasks } = this.#snapshot;
     if (tasks.isReading) return;
     this.#say({ tasks: { ...tasks, isReading: true } });
-    const { signal } = this.#visit;
+    const visit = this.#visit.signal;
+    const patience = this.#patience();
     try {
-      const text = await this.#client.tasks(signal);
+      const text = await this.#client.tasks(AbortSignal.any([visit, patience.signal]));
       this.#say({ tasks: { text, isReading: false, refusal: null } });
     } catch (error) {
-      const refusal = signal.aborted ? null : asApiError(error);
+      const refusal = visit.aborted ? null : asApiError(error);
       this.#say({ tasks: { text: tasks.text, isReading: false, refusal } });
+    } finally {
+      patience.end();
     }
   };
 

@@ -6,3 +6,4 @@ import "./transcript.css";
 import "./markdown.css";
 import "./code.css";
 import "./composer.css";
+import "./print.css";

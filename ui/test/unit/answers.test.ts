@@ -24,6 +24,22 @@ it("a prompt is sent with its session, policy and the wish to live on, and the a
   expect(world.address).toBe(`#/c/${id}`);
 });
 
+it("says in which order its prompts were sent, and tells them from another page's", async () => {
+  const world = new World();
+  const orders: string[][] = [];
+  for (const store of [await world.store(), await world.store()]) {
+    const before = world.server.prompts.length;
+    for (const text of ["one", "two", "three"]) store.send(text);
+    const sent = world.server.prompts.slice(before);
+    orders.push(sent.map((prompt) => prompt.headers["X-Prompt-Order"] ?? ""));
+  }
+  const [mine, theirs] = orders.map((words) => words.map((word) => word.split(".")));
+  expect(mine?.map(([, number]) => Number(number))).toEqual([1, 2, 3]);
+  expect(new Set(mine?.map(([page]) => page)).size).toBe(1);
+  expect(mine?.[0]?.[0]).toMatch(/^[0-9A-Za-z_-]{1,64}$/);
+  expect(theirs?.[0]?.[0]).not.toBe(mine?.[0]?.[0]);
+});
+
 it("an answer is sending, thinking, streaming, complete", async () => {
   const world = new World();
   const store = await world.store();
@@ -159,6 +175,7 @@ it("enqueue waits its turn, three at most", async () => {
   store.choosePolicy("enqueue");
   expect(["a", "b", "c", "d"].map((text) => store.send(text))).toEqual([true, true, true, false]);
   expect(shown(store).trouble?.sentence).toMatch("3 prompts wait already");
+  expect(store.getSnapshot().announcement).toMatch("3 prompts wait already");
   await world.advance(0);
   expect(answers(store).map((answer) => answer.state)).toEqual([
     "streaming",
@@ -169,6 +186,7 @@ it("enqueue waits its turn, three at most", async () => {
   stream.finish();
   await world.advance(0);
   expect(answers(store)[1]?.state).toBe("thinking");
+  expect(shown(store).trouble).toBeNull();
   expect(store.send("d")).toBe(true);
 });
 
@@ -294,4 +312,56 @@ it("a prompt that waits is not shown twice, though the list names it before its 
   server.releaseHeaders();
   await world.advance(0);
   expect(lines(store)).toEqual(["> hello", "< streaming: some", "> next", "< queued: "]);
+});
+
+it("a prompt whose answer's headers do not come says why that may be, until they do", async () => {
+  const world = new World();
+  const store = await world.store();
+  world.server.holdsHeaders = true;
+  store.send("hello");
+  await world.advance(4000);
+  expect(lastAnswer(store).note).toBe(null);
+  await world.advance(1000);
+  expect(lastAnswer(store)).toMatchObject({ state: "sending" });
+  expect(lastAnswer(store).note).toMatch("in other tabs");
+  world.server.releaseHeaders();
+  await world.advance(0);
+  expect(lastAnswer(store)).toMatchObject({ state: "thinking", note: null });
+});
+
+it("half a character is sent, and shown, as the server would keep it", async () => {
+  const world = new World();
+  const store = await world.store();
+  store.send("hello \ud83d");
+  store.rename(shown(store).id, "\udc00 title");
+  await world.advance(0);
+  expect(world.server.prompts[0]?.body.prompt).toBe("hello \ufffd");
+  expect(lines(store)[0]).toBe("> hello \ufffd");
+  expect(shown(store).title).toBe("\ufffd title");
+  store.edit(`${answers(store)[0]?.key}-prompt`, "again \ud83d");
+  await world.advance(0);
+  expect(world.server.prompts[1]?.body.prompt).toBe("again \ufffd");
+});
+
+it("what exactly had failed is not forgotten over the history", async () => {
+  const { world, store, stream } = await streaming();
+  stream.fail("model_not_found", "upstream_error");
+  await world.advance(8000);
+  expect(lastAnswer(store).trouble).toEqual({
+    sentence: "The server has no such model. Choose another one.",
+    canRetry: false,
+  });
+});
+
+it("asking again in a conversation that was deleted elsewhere begins it anew, without complaint", async () => {
+  const { world, store, stream } = await streaming();
+  stream.finish();
+  await world.advance(0);
+  world.server.streams = [];
+  await world.advance(4000);
+  expect(shown(store).trouble?.sentence).toMatch("no longer");
+  store.retry(lastAnswer(store).key);
+  await world.advance(0);
+  expect(lastAnswer(store).state).toBe("thinking");
+  expect(shown(store).trouble).toBe(null);
 });

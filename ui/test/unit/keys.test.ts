@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { isComposing, meansEscape, meansSend } from "../../src/lib/keys";
 
 function key(name: string, more: object = {}) {
-  const none = { shiftKey: false, ctrlKey: false, metaKey: false, altKey: false };
+  const none = { shiftKey: false, ctrlKey: false, metaKey: false, altKey: false, repeat: false };
   return { key: name, keyCode: 0, isComposing: false, ...none, ...more };
 }
 
@@ -33,4 +33,8 @@ test("Escape is the page's but while an input method has it", () => {
   expect(meansEscape(key("Escape", { isComposing: true }))).toBe(false);
   expect(meansEscape(key("Escape", { keyCode: 229 }))).toBe(false);
   expect(isComposing(key("a"))).toBe(false);
+});
+
+test("Escape that is held down is one", () => {
+  expect(meansEscape(key("Escape", { repeat: true }))).toBe(false);
 });

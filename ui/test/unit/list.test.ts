@@ -89,6 +89,34 @@ it("the list is read page by page, and a poll keeps the pages", async () => {
   expect(store.getSnapshot().hasMoreSessions).toBe(false);
 });
 
+it("more of the list is shown, also where a poll came in between", async () => {
+  const world = new World(serverWith("a", "b", "c"));
+  world.server.pageSize = 2;
+  const store = await world.store();
+  world.server.holdsNext = /cursor/;
+  store.loadMoreSessions();
+  await world.advance(4000);
+  world.server.releaseHeaders();
+  await world.advance(0);
+  expect(titles(store)).toEqual(["about c", "about b", "about a"]);
+});
+
+it("what a search finds takes the list's place, however much of that was there", async () => {
+  const world = new World(serverWith("blue", "red1", "red2", "red3"));
+  world.server.pageSize = 2;
+  const store = await world.store();
+  store.loadMoreSessions();
+  await world.advance(0);
+  expect(titles(store)).toHaveLength(4);
+  store.find("red");
+  store.loadMoreSessions(); // of what is not there yet
+  await world.advance(250);
+  expect(titles(store)).toEqual(["about red3", "about red2"]);
+  store.loadMoreSessions();
+  await world.advance(0);
+  expect(titles(store)).toEqual(["about red3", "about red2", "about red1"]);
+});
+
 it("a new name shows at once, in the list and above the conversation", async () => {
   const world = new World(serverWith("a"));
   const store = await world.store();
@@ -144,4 +172,27 @@ it("deleting while headers are on their way waits for them, or the prompt would 
   await world.advance(0);
   expect(deletes()).toBe(1);
   expect(world.server.streams).toEqual([]);
+});
+
+it("a change that the server refuses is said until the next one, whatever is read meanwhile", async () => {
+  const world = new World(serverWith("a"));
+  const store = await world.store();
+  const trouble = () => store.getSnapshot().sessionsTrouble?.sentence;
+  world.server.refusesChanges = { status: 503, code: "history_unavailable" };
+  store.remove("a");
+  await world.advance(8000);
+  expect(titles(store)).toEqual(["about a"]);
+  expect(trouble()).toMatch("cannot be reached now");
+  world.server.refusesChanges = null;
+  store.rename("a", "mine");
+  await world.advance(0);
+  expect(trouble()).toBe(undefined);
+});
+
+it("a server that does not answer is not said to be away", async () => {
+  const world = new World(serverWith("a"));
+  const store = await world.store();
+  world.server.holdsNext = /sessions\?/;
+  await world.advance(20_000);
+  expect(store.getSnapshot().sessionsTrouble?.sentence).toMatch("does not answer");
 });

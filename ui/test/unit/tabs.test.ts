@@ -121,3 +121,22 @@ it("a page of the history that was asked for before a prompt is not believed aft
     "< thinking: ",
   ]);
 });
+
+it("what another tab's retry took the place of goes, also where its end came while it was cut", async () => {
+  const { world, server, store, stream, id } = await streaming();
+  stream.finish();
+  await world.advance(0);
+  const retry = server.askElsewhere(id, "mine", "interrupt", stream.id);
+  await world.advance(4000);
+  expect(lines(store)).toEqual(["> mine", "< complete: some", "> mine", "< thinking: "]);
+  retry.text("new");
+  await world.advance(0);
+  server.holdsNext = /streams/;
+  retry.cut();
+  await world.advance(0);
+  retry.finish();
+  await world.advance(4000); // the list tells that something has moved
+  server.releaseHeaders();
+  await world.advance(4000);
+  expect(lines(store)).toEqual(["> mine", "< complete: new"]);
+});

@@ -87,6 +87,7 @@ const CARD: MessageCard = {
   streamId: "str_1",
   cause: null,
   finishReason: null,
+  replaces: null,
 };
 
 it("the history says why an answer is not whole", () => {

@@ -24,6 +24,8 @@ export class FakeServer {
   isDown = false;
   /** What the next prompt is refused with. */
   refusal: Refusal | null = null;
+  /** What each rename and deletion is refused with. */
+  refusesChanges: Refusal | null = null;
   /** Headers of prompts wait until `releaseHeaders`. */
   holdsHeaders = false;
   /** So does the next response, as it is now, of a path like this. */
@@ -122,6 +124,9 @@ export class FakeServer {
       case "GET streams/id":
         return this.#follow(id ?? "", Number(url.searchParams.get("after")), signal);
     }
+    if (this.refusesChanges !== null && /PATCH|DELETE/.test(request.method)) {
+      return refuse(this.refusesChanges.status, this.refusesChanges.code);
+    }
     const known = this.streams.filter((stream) => stream.sessionId === id);
     if (known.length === 0) return refuse(404, "not_found");
     switch (word) {
@@ -144,8 +149,13 @@ export class FakeServer {
   }
 
   /** Take a prompt as another tab would send it. */
-  askElsewhere(sessionId: string, prompt: string, policy = "interrupt"): FakeStream {
-    this.#take(sessionId, prompt, policy, undefined);
+  askElsewhere(
+    sessionId: string,
+    prompt: string,
+    policy = "interrupt",
+    replaces?: string,
+  ): FakeStream {
+    this.#take(sessionId, prompt, policy, replaces);
     return this.last();
   }
 

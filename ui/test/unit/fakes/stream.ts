@@ -94,28 +94,24 @@ export class FakeStream {
   begin(): void {
     if (this.hasBegun) return;
     this.#seq = this.server.nextSeq() * 2;
-    if (this.replaces !== null) {
-      const place = this.server.streams.findIndex((stream) => stream.id === this.replaces);
-      if (place >= 0) {
-        this.server.streams = this.server.streams.filter(
-          (stream, index) =>
-            index < place || stream === this || stream.sessionId !== this.sessionId,
-        );
-      }
-    }
+    const replaced = this.server.streams.find((stream) => stream.id === this.replaces);
+    this.replaces = replaced?.replaces ?? this.replaces;
     this.#delta({ role: "assistant", content: "" });
   }
 
   text(text: string): void {
+    this.#takePlace();
     this.#text += text;
     this.#delta({ content: text });
   }
 
   reasoning(text: string): void {
+    this.#takePlace();
     this.#delta({ reasoning_content: text });
   }
 
   finish(reason = "stop"): void {
+    this.#takePlace();
     this.#finishReason = reason;
     this.#emit({ id: this.id, choices: [{ delta: {}, finish_reason: reason }] });
     this.#conclude("completed");
@@ -154,7 +150,8 @@ export class FakeStream {
 
   cards() {
     if (!this.hasBegun) return [];
-    const common = { stream_id: this.id, cause: null };
+    const replaces = this.replaces === null ? {} : { replaces: this.replaces };
+    const common = { stream_id: this.id, cause: null, ...replaces };
     const cause = this.cause === "killed" ? null : this.cause;
     return [
       { ...common, seq: this.#seq, role: "user", content: this.prompt, state: "complete" },
@@ -168,6 +165,19 @@ export class FakeStream {
         ...(this.#finishReason === null ? {} : { finish_reason: this.#finishReason }),
       },
     ];
+  }
+
+  /** With its first piece, what it replaces goes, or what stands for that, and all behind it. */
+  #takePlace(): void {
+    if (this.replaces === null) return;
+    const { streams } = this.server;
+    const place = streams.findIndex(
+      (one) => one !== this && [one.id, one.replaces].includes(this.replaces),
+    );
+    if (place < 0) return;
+    this.server.streams = streams.filter(
+      (one, index) => index < place || one === this || one.sessionId !== this.sessionId,
+    );
   }
 
   #delta(delta: object): void {

@@ -298,6 +298,15 @@ describe("the task tree", () => {
     expect(trees(world)).toEqual([]);
   });
 
+  test("that does not come in time says so, and can be asked for again", async () => {
+    const world = new World();
+    world.store.start();
+    void world.store.readTasks();
+    await world.pass(10_000);
+    expect(world.store.snapshot().tasks).toMatchObject({ isReading: false });
+    expect(world.store.snapshot().tasks.refusal).not.toBeNull();
+  });
+
   test("that cannot be read says so and is not asked for again and again", async () => {
     const world = new World();
     world.store.start();
