@@ -109,6 +109,7 @@ def test_answers_go_on_in_conversations_that_are_not_open_and_the_list_says_so(
     played.open_gate("one")
     expect(link).not_to_contain_text("answering")
     link.click()
+    expect(chat.prompts).to_contain_text(["one"])  # the address changes a moment after the click
     chat.expect_state("complete")
     assert chat.words() == ["a", "b"]
 

@@ -1,6 +1,7 @@
 """kill -9 at any instant of a storm: the history is whole, and says what was interrupted.
 
-A turn is acknowledged when its client has read the finish reason and ``[DONE]``.
+A turn is acknowledged when its client has read the finish reason and ``[DONE]`` and had sent no
+later prompt by then: such a prompt is not held up by the write.
 """
 
 import random
@@ -41,10 +42,20 @@ class Told:
 
     def __init__(self) -> None:
         self.answers: dict[str, Exchange] = {}
+        self.undisturbed: set[str] = set()
 
     @property
     def acknowledged(self) -> list[str]:
-        return [text for text, exchange in self.answers.items() if exchange.is_complete]
+        return [
+            text
+            for text in self.answers
+            if text in self.undisturbed and self.answers[text].is_complete
+        ]
+
+    def note_end(self, text: str) -> None:
+        """Note whether a later prompt has been sent by now."""
+        if text == next(reversed(self.answers)):
+            self.undisturbed.add(text)
 
 
 async def storm(
@@ -55,7 +66,10 @@ async def storm(
 
     async def send(session: str, text: str) -> None:
         exchange = told[session].answers[text] = Exchange()
-        await prompt(url, text, session=session, exchange=exchange, model=MODEL)
+        try:
+            await prompt(url, text, session=session, exchange=exchange, model=MODEL)
+        finally:
+            told[session].note_end(text)
 
     async def keep_sending(session: str) -> None:
         async with trio.open_nursery() as prompts:
