@@ -171,8 +171,8 @@ def test_prompts_that_the_network_held_up_together_are_answered_in_their_order(
     for number in range(1, 6):
         proxy.freeze()
         for name in [f"first-{number}", f"second-{number}"]:
-            chat.ask(named_prompt(sim, name, "&tokens=20"))
+            chat.ask(named_prompt(sim, name, "&tokens=5"))
         expect(chat.prompts).to_have_count(2 * number + 1)
         proxy.thaw()
-        expect(chat.answer()).to_contain_text("w19@")
-        assert chat.words() == words(f"second-{number}", 20)
+        expect(chat.answer()).to_contain_text("w4@")
+        assert chat.words() == words(f"second-{number}", 5)
