@@ -1,6 +1,7 @@
 """As much of HTTP as Chromium needs of a server that is played: one request for each connection."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -76,3 +77,14 @@ async def send_file(peer: RawPeer, path: str) -> None:
     ]
     headers.append("X-Content-Type-Options: nosniff")
     await peer.stream.send_all(head(200, media_type, *headers) + body)
+
+
+def page_of(messages: list[dict[str, Any]], query: Mapping[str, str]) -> dict[str, Any]:
+    """Return the page of a conversation's messages that a query asks for."""
+    after = int(query.get("after", "0"))
+    if query.get("order") == "desc":
+        found = [message for message in reversed(messages) if not after or message["seq"] < after]
+    else:
+        found = [message for message in messages if message["seq"] > after]
+    limit = int(query.get("limit", "100"))
+    return {"object": "list", "data": found[:limit], "has_more": len(found) > limit}

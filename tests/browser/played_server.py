@@ -17,6 +17,7 @@ from tests.browser.played_http import (
     bearer,
     chunk,
     head,
+    page_of,
     parse,
     send_error,
     send_file,
@@ -281,15 +282,7 @@ class PlayedServer:
 
     async def _messages(self, peer: RawPeer, request: Request, session: str) -> None:
         messages = [m for a in self.answers if a.session == session for m in a.messages()]
-        after = int(request.query.get("after", "0"))
-        if request.query.get("order") == "desc":
-            messages.reverse()
-            found = [message for message in messages if not after or message["seq"] < after]
-        else:
-            found = [message for message in messages if message["seq"] > after]
-        limit = int(request.query.get("limit", "100"))
-        page = {"object": "list", "data": found[:limit], "has_more": len(found) > limit}
-        await send_json(peer, page)
+        await send_json(peer, page_of(messages, request.query))
 
     def _card(self, session: str) -> dict[str, Any]:
         mine = [answer for answer in self.answers if answer.session == session]
