@@ -199,6 +199,7 @@ def server_before_upstream(
         with running_server(path, url, upstream_retries="0", **settings) as server:
             server.wait_for_log("upstream_not_ready")
             trio.run(prompt, server.url, "so that what is opened only once is open")
+            server.wait_for_log("stream_failed")
             yield PlayedUpstream(server, api, host, port)
 
 
