@@ -21,6 +21,9 @@ def chat(request: pytest.FixtureRequest, played: PlayedServer, open_chat: OpenCh
     permissions = ["clipboard-read", "clipboard-write"] if is_secure else []
     chat = open_chat(url, permissions=permissions)
     assert chat.page.evaluate("() => window.isSecureContext") == is_secure
+    chat.composer.fill("the clipboard is the whole browser's")
+    chat.composer.press("Control+a")
+    chat.composer.press("Control+c")
     return chat
 
 
