@@ -1,4 +1,5 @@
 import { type KeyboardEvent, useState } from "react";
+import { forgetDrafts } from "../lib/drafts";
 import { meansEscape } from "../lib/keys";
 import type { ChatActions, ChatSnapshot, SessionItem } from "../lib/types";
 import { DeleteDialog } from "./DeleteDialog";
@@ -85,7 +86,14 @@ export function Sidebar({ chat, actions, isShown, onNew }: Props) {
           Operations
         </a>
         {signIn.state === "in" && signIn.canSignOut && (
-          <button type="button" className="button quiet" onClick={() => actions.signOut()}>
+          <button
+            type="button"
+            className="button quiet"
+            onClick={() => {
+              forgetDrafts();
+              actions.signOut();
+            }}
+          >
             <Icon name="exit" />
             Sign out
           </button>

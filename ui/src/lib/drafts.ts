@@ -10,3 +10,8 @@ export function keepDraft(place: string, text: string): void {
   if (text === "") drafts.delete(place);
   else drafts.set(place, text);
 }
+
+/** Who signs out leaves nothing to the next one. */
+export function forgetDrafts(): void {
+  drafts.clear();
+}
