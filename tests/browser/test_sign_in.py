@@ -74,7 +74,9 @@ def test_the_key_is_in_the_tab_s_storage_alone_and_goes_to_our_origin_alone(
     expect(other.page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
-def test_signing_out_forgets_the_key_and_what_was_not_sent(open_chat: OpenChat, locked: Server) -> None:
+def test_signing_out_forgets_the_key_and_what_was_not_sent(
+    open_chat: OpenChat, locked: Server
+) -> None:
     chat = open_chat(locked.url)
     sign_in(chat, KEY)
     chat.composer.fill("for nobody else")
