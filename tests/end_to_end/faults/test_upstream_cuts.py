@@ -6,6 +6,7 @@ that it is a failure, however much of it came.
 
 import json
 import re
+import secrets
 from dataclasses import dataclass
 
 import httpx
@@ -22,7 +23,7 @@ from tests.end_to_end.faults.played_upstream import (
     saying,
     servers_before_upstream,
 )
-from tests.end_to_end.processes import KEY, NOBODY
+from tests.end_to_end.processes import KEY, NOBODY, wait_until
 from tests.providers.raw_server import RawPeer
 
 AT_ONCE = 16
@@ -93,7 +94,7 @@ async def test_an_answer_that_dies_at_any_byte_is_whole_or_a_failure(
 ) -> None:
     expected = response(upstream.api, then)
     cuts = iter(range(len(expected.data) + 1))
-    failed_before = len(failures(upstream))
+    mark = secrets.token_hex(4)
     answers: dict[int, Exchange] = {}
 
     async def play(peer: RawPeer, request: bytes) -> None:
@@ -104,7 +105,8 @@ async def test_an_answer_that_dies_at_any_byte_is_whole_or_a_failure(
     async def ask() -> None:
         for cut in cuts:
             body = {"prompt": f"{SECRET} <{cut}>", "model": "m", "stream": streaming}
-            got = await client.post("/v1/chat/completions", json=body)
+            trace = {"X-Request-Id": f"{mark}.{cut}"}
+            got = await client.post("/v1/chat/completions", json=body, headers=trace)
             answers[cut] = exchange = Exchange()
             exchange.status, exchange.raw = got.status_code, got.content
 
@@ -126,10 +128,13 @@ async def test_an_answer_that_dies_at_any_byte_is_whole_or_a_failure(
     for cut, exchange in answers.items():
         assert_truthful(exchange, expected, cut, streaming=streaming)
     upstream.assert_idle()
-    assert len(failures(upstream)) - failed_before == expected.whole
+    # The log, which a thread writes, comes after the answers.
+    wait_until(lambda: told(upstream, "stream_end", mark) == len(answers))
+    assert told(upstream, "stream_failed", mark) == expected.whole
     assert SECRET not in upstream.server.log_path.read_text("utf-8")
 
 
-def failures(upstream: PlayedUpstream) -> list[str]:
-    """Return the codes that the log tells."""
-    return [line["code"] for line in upstream.server.log() if line["event"] == "stream_failed"]
+def told(upstream: PlayedUpstream, event: str, mark: str) -> int:
+    """Return how often the log tells of an event in the requests with a mark."""
+    lines = upstream.server.log()
+    return sum(line["event"] == event and line["trace"].startswith(mark) for line in lines)
