@@ -1,5 +1,6 @@
 """What differs between SQLite and PostgreSQL: how to reach one, and how to write alone."""
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ from jarvis_trio.store.schema import bring_up_to_date, is_up_to_date
 
 WAIT_SECONDS: Final = 4
 """How long a call waits for a lock, a connection or the server, at each step."""
+
+PRIMARY_CODE: Final = 0xFF
+"""The part of SQLite's result codes that says what failed; the rest says where."""
 
 ONE_WRITER: Final = int.from_bytes(b"jarvis")
 """The advisory lock of PostgreSQL that whoever writes holds until it has committed."""
@@ -112,8 +116,9 @@ def _write_ahead(connection: Connection) -> None:
     while True:
         try:
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")
-        except OperationalError:
-            if time.monotonic() > give_up:
+        except OperationalError as error:
+            code = getattr(error.orig, "sqlite_errorcode", 0) & PRIMARY_CODE
+            if code != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
                 raise
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             connection.exec_driver_sql("ROLLBACK")

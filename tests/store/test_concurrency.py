@@ -10,8 +10,10 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.exc import OperationalError
 
+from jarvis_trio.errors import StoreUnavailableError
 from jarvis_trio.store.base import Store
 from jarvis_trio.store.sql import SQLStore
 from tests.store.writes import OWNER, SESSION, begin, end
@@ -103,6 +105,28 @@ def test_opening_waits_for_a_process_that_writes_before_the_log_is_there(tmp_pat
         opening.result(timeout=30)
     store.apply([begin("one")])
     store.close()
+
+
+def test_opening_does_not_try_again_what_no_waiting_mends(tmp_path: Path) -> None:
+    """A log that cannot be made: its directory is not ours to write to, though the file is."""
+    asked: list[str] = []
+    broken = sqlite3.OperationalError("unable to open database file")
+    broken.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN | 2 << 8
+
+    def refuse(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        asked.append(statement)
+        if "journal_mode" in statement:
+            raise OperationalError(statement, None, broken)
+
+    store = SQLStore(f"sqlite:///{tmp_path}/jarvis.db")
+    event.listen(Engine, "before_cursor_execute", refuse)
+    try:
+        with pytest.raises(StoreUnavailableError, match="unable to open"):
+            store.open()
+    finally:
+        event.remove(Engine, "before_cursor_execute", refuse)
+    store.close()
+    assert asked == ["PRAGMA journal_mode = WAL"]
 
 
 @pytest.mark.parametrize("acknowledged", [0, 1, 7, 40, 150])
