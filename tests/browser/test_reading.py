@@ -27,7 +27,9 @@ def chat(request: pytest.FixtureRequest, played: PlayedServer, open_chat: OpenCh
     return chat
 
 
-def assert_on_the_clipboard(chat: ChatPage, text: str) -> None:
+def assert_copies(chat: ChatPage, button: str, text: str) -> None:
+    chat.answer().get_by_role("button", name=button).click()
+    expect(chat.answer().get_by_role("button", name="Copied", exact=True)).to_be_visible()
     chat.composer.fill("")
     chat.composer.press("Control+v")
     expect(chat.composer).to_have_value(text)
@@ -37,15 +39,13 @@ def test_code_is_copied_without_its_fence(chat: ChatPage, played: PlayedServer) 
     played.plays["code"] = Play(in_pieces(RICH, 7))
     chat.expect_answer("code", "The end.")
     expect(chat.answer().locator("pre")).to_contain_text(LONG_LINE)
-    chat.answer().get_by_role("button", name="Copy code").click()
-    assert_on_the_clipboard(chat, CODE_TEXT)
+    assert_copies(chat, "Copy code", CODE_TEXT)
 
 
 def test_an_answer_is_copied_as_it_was_written(chat: ChatPage, played: PlayedServer) -> None:
     played.plays["code"] = Play([RICH])
     chat.expect_answer("code", "The end.")
-    chat.answer().get_by_role("button", name="Copy answer").click()
-    assert_on_the_clipboard(chat, RICH)
+    assert_copies(chat, "Copy answer", RICH)
 
 
 def test_code_is_highlighted_when_it_has_come(played: PlayedServer, open_chat: OpenChat) -> None:
