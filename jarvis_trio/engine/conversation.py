@@ -42,6 +42,11 @@ def title_of(messages: Iterable[Message]) -> str:
     )
 
 
+def prompt_of(messages: Sequence[Message]) -> str:
+    """Return the words that are to be answered."""
+    return next((message.text for message in reversed(messages) if message.role == "user"), "")
+
+
 def newest(messages: Sequence[Message]) -> int:
     """Return where the prompt begins, behind all that a client repeats of its conversation."""
     roles = [message.role for message in messages]

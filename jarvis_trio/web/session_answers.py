@@ -6,9 +6,12 @@ from typing import Annotated, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from jarvis_trio.engine.conversation import prompt_of
+from jarvis_trio.engine.stream import LiveStream
 from jarvis_trio.errors import RequestError
 from jarvis_trio.events import Cause
 from jarvis_trio.store.base import Place, StoredMessage, StoredSession
+from jarvis_trio.store.pages import MOST_CHARS
 from jarvis_trio.web.identifiers import IDENTIFIER
 from jarvis_trio.wire.openai.answers import Function, FunctionCall, TokenCount
 
@@ -18,10 +21,14 @@ MAX_TITLE_CHARS: Final = 200
 
 
 class QueuedStream(Struct):
-    """An answer that waits in its session; ``position`` 1 is next."""
+    """An answer that waits in its session; ``position`` 1 is next, ``content`` its prompt's text.
+
+    That is told of one session, not in lists, and only of the first ``MOST_CHARS`` or so.
+    """
 
     stream_id: str
     position: int
+    content: str | UnsetType = UNSET
 
 
 class SessionCard(Struct, kw_only=True):
@@ -92,16 +99,28 @@ class TitleChange(Struct, forbid_unknown_fields=True):
     title: Annotated[str, Meta(min_length=1, max_length=MAX_TITLE_CHARS, pattern=r"\S")]
 
 
-def session_card(session: StoredSession, active: Sequence[str]) -> SessionCard:
+def session_card(
+    session: StoredSession, active: Sequence[LiveStream], *, tells_prompts: bool = False
+) -> SessionCard:
     """Describe a session whose live stream, and then those that wait, are ``active``."""
     return SessionCard(
         id=session.id,
         title=session.title,
         created_at=int(session.created_at),
         updated_at=int(session.updated_at),
-        active_stream_id=active[0] if active else None,
-        queue=[QueuedStream(stream_id, n) for n, stream_id in enumerate(active[1:], start=1)],
+        active_stream_id=active[0].id if active else None,
+        queue=_queue(active[1:], MOST_CHARS if tells_prompts else 0),
     )
+
+
+def _queue(waiting: Sequence[LiveStream], chars_left: int) -> list[QueuedStream]:
+    queue = []
+    for position, stream in enumerate(waiting, start=1):
+        prompt = prompt_of(stream.prompt.request.messages)
+        is_told = chars_left > 0
+        queue.append(QueuedStream(stream.id, position, prompt if is_told else UNSET))
+        chars_left -= len(prompt)
+    return queue
 
 
 def message_card(message: StoredMessage, *, is_live: bool) -> MessageCard:

@@ -9,6 +9,7 @@ from quart import Response, request
 
 from jarvis_trio.engine.sessions import Sessions
 from jarvis_trio.engine.stopping import receipt_of
+from jarvis_trio.engine.stream import LiveStream
 from jarvis_trio.errors import NotCurrentError, NotFoundError, RequestError
 from jarvis_trio.store.base import SetTitle, StoredSession
 from jarvis_trio.store.pages import a_page_of
@@ -74,7 +75,7 @@ class SessionRoutes:
     async def session(self, session_id: str) -> Response:
         """GET /v1/sessions/{id}."""
         session = await self._find(session_id)
-        return json_response(session_card(session, self._active(session)))
+        return json_response(session_card(session, self._active(session), tells_prompts=True))
 
     async def messages(self, session_id: str) -> Response:
         """GET /v1/sessions/{id}/messages: from the first on, or the last, page by page."""
@@ -135,8 +136,8 @@ class SessionRoutes:
     def _caller(self) -> Caller:
         return self._keys.caller(request.headers, request.remote_addr)
 
-    def _active(self, session: StoredSession) -> list[str]:
-        return [stream.id for stream in self._directory.active(session.owner, session.id)]
+    def _active(self, session: StoredSession) -> list[LiveStream]:
+        return self._directory.active(session.owner, session.id)
 
     async def _find(self, session_id: str) -> StoredSession:
         """Return a session that the caller may see. *Errors:* NotFoundError, saying no more."""

@@ -21,9 +21,9 @@ REFUSALS = {
 }
 
 
-def ask_two(chat: ChatPage, sim: Sim) -> None:
+def ask_two(chat: ChatPage, sim: Sim, tokens: int = 100) -> None:
     """Ask for a second answer while the first is given."""
-    chat.ask(named_prompt(sim, "first", "&tokens=100"))
+    chat.ask(named_prompt(sim, "first", f"&tokens={tokens}"))
     expect(chat.answer()).to_contain_text("w3@first")
     chat.ask(named_prompt(sim, "second", "&tokens=20"))
     expect(chat.prompts).to_have_count(2)
@@ -55,6 +55,20 @@ def test_a_prompt_may_wait_for_the_answer_before_it(chat: ChatPage, sim: Sim) ->
     chat.expect_state("complete", 0)
     chat.expect_state("complete", 1)
     assert chat.words(0) == words("first", 100)
+    assert chat.words(1) == words("second", 20)
+
+
+def test_a_prompt_that_waits_is_there_after_a_reload(chat: ChatPage, sim: Sim) -> None:
+    chat.policy.select_option(label="Queue")
+    ask_two(chat, sim, tokens=10_000)
+    chat.expect_state("queued", 1)
+    asked = chat.prompts.all_inner_texts()
+    chat.page.reload()
+    chat.expect_state("queued", 1)
+    assert chat.prompts.all_inner_texts() == asked
+    chat.stop.click()
+    chat.expect_state("complete", 1)
+    assert chat.prompts.all_inner_texts() == asked
     assert chat.words(1) == words("second", 20)
 
 

@@ -1,6 +1,7 @@
 """The session routes: conversations listed, seen, named and deleted, each by its own key only."""
 
 import json
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from jarvis_trio.events import Text
+from jarvis_trio.web import session_answers
 from tests.scripted import Play, words
 from tests.web.server import DEVKEY, JSON, Server, by_prompt, refusal, serving, stuck_in, text_of
 
@@ -92,17 +94,36 @@ async def test_what_is_live_and_what_waits_is_seen(autojump_clock: MockClock) ->
             card = await got(server, f"{SESSIONS}/s")
             assert card["active_stream_id"] == first.headers["x-stream-id"]
             assert card["queue"] == [
-                {"stream_id": second.headers["x-stream-id"], "position": 1},
-                {"stream_id": third.headers["x-stream-id"], "position": 2},
+                {"stream_id": second.headers["x-stream-id"], "position": 1, "content": "B"},
+                {"stream_id": third.headers["x-stream-id"], "position": 2, "content": "B"},
             ]
             (listed,) = (await got(server, SESSIONS))["data"]
+            for waiting in card["queue"]:
+                del waiting["content"]  # a list of conversations would be as long as its prompts
             assert listed == card
             *_, answer = (await got(server, f"{SESSIONS}/s/messages"))["data"]
             assert (answer["role"], answer["state"]) == ("assistant", "streaming")
             second.disconnect()
             await wait_all_tasks_blocked()
             (left,) = (await got(server, f"{SESSIONS}/s"))["queue"]
-            assert left == {"stream_id": third.headers["x-stream-id"], "position": 1}
+            assert left == {
+                "stream_id": third.headers["x-stream-id"],
+                "position": 1,
+                "content": "B",
+            }
+
+
+async def test_only_so_much_is_told_of_the_prompts_that_wait(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_answers, "MOST_CHARS", 10)
+    prompts = ["what is this?", "and that?"]
+    async with serving(lambda _: stuck_in("decode")) as server, AsyncExitStack() as waiting:
+        for prompt in ["first", *prompts]:
+            call = server.chat(prompt, session="s", headers={"X-Session-Policy": "enqueue"})
+            await (await waiting.enter_async_context(call)).status()
+        queue = (await got(server, f"{SESSIONS}/s"))["queue"]
+        assert [told.get("content") for told in queue] == ["what is this?", None]
 
 
 async def test_pages_follow_each_other_by_cursor_without_gap_or_double(

@@ -3,12 +3,13 @@
 
 import type { Api, Prompt } from "./api";
 import type { Environment } from "./environment";
+import { layOver, putBefore, withLive, withoutReplaced } from "./laying";
 import * as notes from "./notes";
 import { type Ending, Run, type RunHost } from "./run";
 import { tellStop } from "./stopping";
 import * as turns from "./turns";
 import type { AnswerMessage, Dropped, Policy, Trouble } from "./types";
-import type { MessageCard } from "./wire";
+import type { MessageCard, SessionCard } from "./wire";
 
 /** With the policy `enqueue`: the server's line is longer, but each that waits holds a connection. */
 const MAX_WAITING = 3;
@@ -129,22 +130,18 @@ export class Answers implements RunHost {
     this.#runs.clear();
   }
 
-  /** Lay the history's newest page, oldest first, over the turns; follow what is live (`streams`). */
-  lay(streams: readonly string[], messages: readonly MessageCard[], hasOlder: boolean): void {
+  /** Lay the history's newest page, oldest first, over the turns; follow what is live. */
+  lay(session: SessionCard, messages: readonly MessageCard[], hasOlder: boolean): void {
     if (this.#isClosed) return;
     const reading = this.#turns.filter((turn) => this.#runs.has(turn.key));
-    const stored = turns.withoutReplaced(messages, reading);
-    this.#turns = turns.layOver(this.turns, stored, hasOlder, new Set(this.#runs.keys()));
-    for (const streamId of streams) {
-      if (this.#turns.some((turn) => turn.streamId === streamId)) continue;
-      const turn = turns.newTurn(streamId, null, streamId, streamId !== streams[0]);
-      this.#turns = [...this.#turns, turn];
-    }
+    const stored = withoutReplaced(messages, reading);
+    const laid = layOver(this.turns, stored, hasOlder, new Set(this.#runs.keys()));
+    this.#turns = withLive(laid, session);
     for (const turn of this.#turns) this.#follow(turn);
   }
 
   prepend(messages: readonly MessageCard[]): void {
-    this.#turns = turns.putBefore(this.#turns, messages);
+    this.#turns = putBefore(this.#turns, messages);
   }
 
   // RunHost

@@ -174,7 +174,7 @@ export class ConversationStore implements AnswersHost, HistoryHost {
   lay(session: SessionCard, messages: readonly MessageCard[], hasOlder: boolean): void {
     this.#title = session.title;
     this.#updatedAt = session.updatedAt;
-    this.#answers.lay(session.streams, messages, hasOlder);
+    this.#answers.lay(session, messages, hasOlder);
   }
 
   prepend(messages: readonly MessageCard[]): void {

@@ -21,6 +21,8 @@ export interface SessionCard {
   readonly updatedAt: number;
   /** The answer being made, and behind it those that wait. */
   readonly streams: readonly string[];
+  /** What those that wait are to answer, by their names; told of one session, not in lists. */
+  readonly prompts: ReadonlyMap<string, string>;
 }
 
 export interface SessionPage {
@@ -103,12 +105,17 @@ function errorOf(
 
 export function readSession(value: unknown): SessionCard {
   const card = fieldsOf(value) ?? {};
-  const queue = listOf(card.queue).map((waiting) => textOf(fieldsOf(waiting)?.stream_id));
+  const queue = listOf(card.queue).map((waiting) => fieldsOf(waiting) ?? {});
+  const named = queue.map((waiting) => textOf(waiting.stream_id));
+  const prompts = queue.map(
+    (waiting) => [textOf(waiting.stream_id), textOf(waiting.content)] as const,
+  );
   return {
     id: textOf(card.id),
     title: textOf(card.title),
     updatedAt: numberOf(card.updated_at) ?? 0,
-    streams: [textOf(card.active_stream_id), ...queue].filter((id) => id !== ""),
+    streams: [textOf(card.active_stream_id), ...named].filter((id) => id !== ""),
+    prompts: new Map(prompts.filter(([, text]) => text !== "")),
   };
 }
 

@@ -131,10 +131,10 @@ export class FakeServer {
     if (known.length === 0) return refuse(404, "not_found");
     switch (word) {
       case "GET sessions/id":
-        return Response.json(this.#card(id ?? ""));
+        return Response.json(this.#card(id ?? "", true));
       case "PATCH sessions/id":
         this.#titles.set(id ?? "", String(request.body.title));
-        return Response.json(this.#card(id ?? ""));
+        return Response.json(this.#card(id ?? "", true));
       case "DELETE sessions/id":
         for (const stream of known) stream.end("stopped");
         this.streams = this.streams.filter((stream) => stream.sessionId !== id);
@@ -219,7 +219,7 @@ export class FakeServer {
   #list(query: URLSearchParams): Response {
     const ids = [...new Set(this.streams.toReversed().map((stream) => stream.sessionId))];
     const found = ids
-      .map((id) => this.#card(id))
+      .map((id) => this.#card(id, false))
       .filter((card) => card.title.includes(query.get("search") ?? ""));
     const first = Number(query.get("cursor") ?? 0);
     const end = first + Math.min(Number(query.get("limit")), this.pageSize);
@@ -227,7 +227,7 @@ export class FakeServer {
     return Response.json({ data: found.slice(first, end), next_cursor });
   }
 
-  #card(sessionId: string) {
+  #card(sessionId: string, isWhole: boolean) {
     const known = this.streams.filter((stream) => stream.sessionId === sessionId);
     const live = known.filter((stream) => stream.isLive);
     return {
@@ -235,7 +235,11 @@ export class FakeServer {
       title: this.#titles.get(sessionId) ?? "",
       updated_at: Math.max(...known.map((stream) => stream.at + (stream.isLive ? 0 : 0.5))),
       active_stream_id: live[0]?.id ?? null,
-      queue: live.slice(1).map((stream, index) => ({ stream_id: stream.id, position: index + 1 })),
+      queue: live.slice(1).map(({ id, prompt }, index) => ({
+        stream_id: id,
+        position: index + 1,
+        ...(isWhole ? { content: prompt } : {}),
+      })),
     };
   }
 
