@@ -11,13 +11,13 @@ the server with a segmentation fault within hundreds to thousands of signals (Py
 import contextlib
 import queue
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
 import trio
 
+from jarvis_trio.observe.frames import frames_of_all
 from jarvis_trio.observe.task_tree import place
 
 STOP_SECONDS = 1.0
@@ -75,12 +75,9 @@ def all_stacks() -> str:
     """Return the stack of every thread but the calling one, innermost call first."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     lines = []
-    for ident, innermost in sys._current_frames().items():  # noqa: SLF001 - no other way
+    for ident, frames in frames_of_all().items():
         if ident == threading.get_ident():
             continue
         lines.append(f"thread {names.get(ident, ident)}, innermost call first")
-        frame: FrameType | None = innermost
-        while frame is not None:
-            lines.append(f"  {place(frame, frame.f_lineno)}")
-            frame = frame.f_back
+        lines += [f"  {place(frame, frame.f_lineno)}" for frame in frames]
     return "\n".join(lines)

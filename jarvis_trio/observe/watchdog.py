@@ -10,7 +10,6 @@ A step that holds the interpreter (one long call into C) holds the thread up as 
 once it is over, with ``watched=False``: then the machine may have been too busy to let us look.
 """
 
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ import structlog
 import trio
 from trio.lowlevel import Task
 
+from jarvis_trio.observe.frames import frames_of
 from jarvis_trio.observe.garbage import Collections
 from jarvis_trio.observe.task_tree import join, place, walk
 
@@ -111,7 +111,7 @@ class Watchdog:
             self._finish(now)
         if beat % 2 == 0 or (is_new_round and not is_late):
             return
-        frames = _frames(loop, thread_id)
+        frames = frames_of(thread_id, until=loop)
         if self._pulse.beat != beat:
             return
         step = self._step
@@ -145,17 +145,6 @@ class Watchdog:
         step, self._step = self._step, None
         if step is not None and step.told_as is not None:
             log.warning("loop_unblocked", ms=round((now - step.began) * 1000), task=step.told_as)
-
-
-def _frames(loop: FrameType | None, thread_id: int) -> list[FrameType]:
-    """Return the step's frames, from the innermost call to the task's own, at least one.
-
-    Cheap, as it is done while the loop is merely busy: nothing of the tasks is looked at.
-    """
-    frames = [sys._current_frames()[thread_id]]  # noqa: SLF001 - no other way
-    while (outer := frames[-1].f_back) is not None and outer is not loop:
-        frames.append(outer)
-    return frames
 
 
 def _outermost(task: Task) -> FrameType | None:
