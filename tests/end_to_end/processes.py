@@ -18,6 +18,7 @@ import httpx
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
+APP = "jarvis_trio.asgi:app"
 START_SECONDS = 30
 STOP_SECONDS = 30
 COMPLAINTS = re.compile(r"Warning|Traceback|never awaited|Unraisable|Error in ASGI")
@@ -120,6 +121,7 @@ def running_server(
     tmp_path: Path,
     upstream: str,
     *,
+    app: str = APP,
     options: Sequence[str] = (),
     tls: ssl.SSLContext | None = None,
     **settings: str,
@@ -134,7 +136,7 @@ def running_server(
         **{f"JARVIS_{name.upper()}": value for name, value in settings.items()},
     }
     command = [sys.executable, "-X", "dev", "-m", "hypercorn", "-c", str(ROOT / "hypercorn.toml")]
-    command += ["--graceful-timeout", "4", *options, "jarvis_trio.asgi:app"]
+    command += ["--graceful-timeout", "4", *options, app]
     with reserved_port() as port:
         environment.setdefault("JARVIS_LOG_FILE", str(tmp_path / "logs" / f"system-{port}.log"))
         console = tmp_path / f"console-{port}.txt"
