@@ -9,4 +9,4 @@ from jarvis_trio.web import openai_routes
 
 __all__ = ["app"]
 
-openai_routes.HEADERS_COMMIT_SECONDS = 60.0
+openai_routes.HEADERS_COMMIT_SECONDS = 60.0  # type: ignore[attr-defined]  # imported there
