@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
 APP = "jarvis_trio.asgi:app"
-START_SECONDS = 30
+START_SECONDS = 60
 STOP_SECONDS = 30
 WAIT_SECONDS = 60
 """For another process to come to a state: only a failure takes so long, also where all is slow."""
