@@ -18,8 +18,11 @@ import httpx
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 30
+APP = "jarvis_trio.asgi:app"
+START_SECONDS = 60
 STOP_SECONDS = 30
+WAIT_SECONDS = 60
+"""For another process to come to a state: only a failure takes so long, also where all is slow."""
 COMPLAINTS = re.compile(r"Warning|Traceback|never awaited|Unraisable|Error in ASGI")
 LOG_LINE = re.compile(r"^\S+Z (?:debug|info|warning|error) (\w+)(.*)$")
 KEY = {"Authorization": "Bearer devkey"}
@@ -66,16 +69,8 @@ class Server:
         return [Path(f"/proc/{child}") for child in text.split()]
 
     def descriptors(self) -> int:
-        """Count the open descriptors of the workers, but for those of the database.
-
-        Of these there are as many as were ever needed at once: a pool of connections to a file,
-        which SQLite closes only together.
-        """
-        return sum(
-            not _is_of_database(descriptor)
-            for child in self.children()
-            for descriptor in (child / "fd").iterdir()
-        )
+        """Count the open descriptors of the workers; see :func:`descriptors_of`."""
+        return sum(map(descriptors_of, self.children()))
 
     def events(self, trace: str) -> list[str]:
         """Return the names of the events of one request."""
@@ -83,7 +78,7 @@ class Server:
 
     def wait_for_log(self, event: str, count: int = 1, **fields: str) -> list[LogLine]:
         """Wait until the log, which a thread writes, tells ``count`` such events."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + WAIT_SECONDS
         while True:
             found = [
                 line
@@ -98,7 +93,7 @@ class Server:
 
     def wait_until_idle(self) -> None:
         """Wait until every stream that started has ended; then the two counts are equal."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + WAIT_SECONDS
         while True:
             names = [line["event"] for line in self.log()]
             started, ended = names.count("stream_start"), names.count("stream_end")
@@ -107,6 +102,15 @@ class Server:
             if time.monotonic() > deadline:
                 raise AssertionError(f"{started} streams started, {ended} ended")
             time.sleep(0.01)
+
+
+def descriptors_of(process: Path) -> int:
+    """Count what a process, by its /proc directory, has open, but for the database.
+
+    Of that there is as much as was ever needed at once: a pool of connections to a file, which
+    SQLite closes only together.
+    """
+    return sum(not _is_of_database(descriptor) for descriptor in (process / "fd").iterdir())
 
 
 def _is_of_database(descriptor: Path) -> bool:
@@ -120,6 +124,7 @@ def running_server(
     tmp_path: Path,
     upstream: str,
     *,
+    app: str = APP,
     options: Sequence[str] = (),
     tls: ssl.SSLContext | None = None,
     **settings: str,
@@ -134,7 +139,7 @@ def running_server(
         **{f"JARVIS_{name.upper()}": value for name, value in settings.items()},
     }
     command = [sys.executable, "-X", "dev", "-m", "hypercorn", "-c", str(ROOT / "hypercorn.toml")]
-    command += ["--graceful-timeout", "4", *options, "jarvis_trio.asgi:app"]
+    command += ["--graceful-timeout", "4", *options, app]
     with reserved_port() as port:
         environment.setdefault("JARVIS_LOG_FILE", str(tmp_path / "logs" / f"system-{port}.log"))
         console = tmp_path / f"console-{port}.txt"
@@ -162,7 +167,7 @@ def running_server(
 
 def fetch(url: str, headers: dict[str, str] | None = None) -> httpx.Response:
     """Ask once, without TLS."""
-    return httpx.get(url, headers=headers, timeout=10, trust_env=False, verify=NOBODY)
+    return httpx.get(url, headers=headers, timeout=30, trust_env=False, verify=NOBODY)
 
 
 class Sim:
@@ -176,18 +181,18 @@ class Sim:
 
     async def wait_for(self, marker: str, kind: str) -> None:
         """Wait until the upstream has seen ``kind`` of the request that held ``marker``."""
-        async with httpx.AsyncClient(timeout=10, trust_env=False, verify=NOBODY) as client:
+        async with httpx.AsyncClient(timeout=30, trust_env=False, verify=NOBODY) as client:
             response = await client.get(f"{self.url}/sim/wait?marker={marker}&kind={kind}")
             response.raise_for_status()
 
     def reset(self) -> None:
-        httpx.post(f"{self.url}/sim/reset", timeout=10, trust_env=False, verify=NOBODY)
+        httpx.post(f"{self.url}/sim/reset", timeout=30, trust_env=False, verify=NOBODY)
 
     def script(self, marker: str, model: str) -> None:
         """Answer the prompts of that marker as that model does."""
         line = {"marker": marker, "model": model}
         url = f"{self.url}/sim/script"
-        answer = httpx.post(url, json=line, timeout=10, trust_env=False, verify=NOBODY)
+        answer = httpx.post(url, json=line, timeout=30, trust_env=False, verify=NOBODY)
         answer.raise_for_status()
 
     def upstream(self, kind: str) -> str:
@@ -196,7 +201,7 @@ class Sim:
 
     def wait_until_all_closed(self) -> dict[str, Any]:
         """Wait until no connection is open any more; return the statistics."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + WAIT_SECONDS
         while (stats := self.get("stats"))["open"]:
             assert time.monotonic() < deadline, stats
             time.sleep(0.01)
@@ -228,7 +233,7 @@ def running_sim(*options: str) -> Iterator[Sim]:
 
 def wait_until(is_so: Callable[[], bool], tell: Callable[[], object] = str) -> None:
     """Wait, bounded, until another process has come to a state; ``tell`` says why it has not."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + WAIT_SECONDS
     while not is_so():
         assert time.monotonic() < deadline, tell()
         time.sleep(0.01)

@@ -14,7 +14,7 @@ from typing import Self
 from hpack import Encoder
 
 from tests.end_to_end.faults.raw_clients import connect, reset
-from tests.end_to_end.processes import Server
+from tests.end_to_end.processes import WAIT_SECONDS, Server, descriptors_of
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = (
     *range(5),
@@ -70,7 +70,7 @@ class Flood:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._has_begun.wait(10)
+        assert self._has_begun.wait(WAIT_SECONDS)
         return self
 
     def __exit__(
@@ -80,7 +80,7 @@ class Flood:
         traceback: TracebackType | None,
     ) -> None:
         self._ends.set()
-        self._thread.join(10)
+        self._thread.join(WAIT_SECONDS)
         assert not self._thread.is_alive()
 
     def _run(self) -> None:
@@ -121,10 +121,6 @@ def descriptors(server: Server) -> int:
     return sum(map(descriptors_of, workers(server)))
 
 
-def descriptors_of(worker: Path) -> int:
-    return len(list((worker / "fd").iterdir()))
-
-
 def resident_megabytes(server: Server) -> float:
     lines = [
         line
@@ -162,7 +158,7 @@ def run_until(
     trickles: dict[str, Trickle], are_done: Callable[[Trickle], bool]
 ) -> dict[str, float]:
     """Let all of them go on until each is done; return when, on the monotonic clock, each was."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + WAIT_SECONDS
     done_at: dict[str, float] = {}
     while len(done_at) < len(trickles):
         for name in trickles.keys() - done_at.keys():

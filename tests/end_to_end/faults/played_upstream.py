@@ -14,6 +14,7 @@ import trio
 
 from tests.end_to_end.client import Exchange, prompt
 from tests.end_to_end.processes import (
+    APP,
     Server,
     fetch,
     reserved_port,
@@ -24,8 +25,10 @@ from tests.end_to_end.processes import (
 from tests.providers.raw_server import RawPeer, RawServer, raw_server
 
 SECRET = "a-prompt-that-no-log-may-tell"
-ENDS_WITHIN_SECONDS = 10
+ENDS_WITHIN_SECONDS = 30
 """Far beyond the timeouts that these servers are given, and far below never."""
+
+PATIENT_APP = "tests.end_to_end.faults.patient_app:app"
 
 CAUSES = {"upstream_eof": "upstream_eof", "upstream_timeout": "upstream_timeout"}
 
@@ -190,13 +193,20 @@ def failure(exchange: Exchange, text: str | None) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def server_before_upstream(
-    path: Path, kind: str, *, scheme: str = "http", host: str = "127.0.0.1", **settings: Any
+    path: Path,
+    kind: str,
+    *,
+    scheme: str = "http",
+    host: str = "127.0.0.1",
+    is_patient: bool = True,
+    **settings: Any,
 ) -> Iterator[PlayedUpstream]:
-    """Run a server whose model server is not there yet."""
+    """Run a server whose model server is not there yet; it is patient with its refusals."""
+    app = PATIENT_APP if is_patient else APP
     api = APIS[kind]
     with reserved_port() as port:
         url = f"{kind}:{scheme}://{host}:{port}{api.path}"
-        with running_server(path, url, upstream_retries="0", **settings) as server:
+        with running_server(path, url, app=app, upstream_retries="0", **settings) as server:
             server.wait_for_log("upstream_not_ready")
             trio.run(prompt, server.url, "so that what is opened only once is open")
             server.wait_for_log("stream_failed")

@@ -25,7 +25,7 @@ def connect(
     sock = socket.socket(socket.AF_UNIX if address.scheme == "unix" else socket.AF_INET)
     if receive_buffer is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    sock.settimeout(30)
+    sock.settimeout(60)
     sock.connect(address.path if address.scheme == "unix" else (address.hostname, address.port))
     return sock if tls is None else tls.wrap_socket(sock, server_hostname=address.hostname)
 
@@ -44,9 +44,8 @@ def post(body: bytes, session: str) -> bytes:
     return head.encode() + body
 
 
-def read_until(sock: socket.socket, end: bytes) -> bytes:
-    """Read until ``end`` is among it."""
-    received = b""
+def read_until(sock: socket.socket, end: bytes, received: bytes = b"") -> bytes:
+    """Read until ``end`` is among it, or in what has been received before."""
     while end not in received:
         piece = sock.recv(65_536)
         assert piece, f"the server closed after {received!r}"

@@ -137,17 +137,19 @@ def test_who_does_not_read_the_answers_to_a_flood_is_read_no_more(
 
 
 def test_a_flood_gets_a_read_at_a_time(server: Server) -> None:
-    """What it gets handled while another is answered is counted by its pings' answers."""
+    """What it gets handled while another is answered is counted by its pings' answers.
+
+    It gets more where we wait for our turn to read an answer; that is not so each time.
+    """
     request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    received = []
     with Flood(server, HELLO, PINGS) as flood, connect(server) as sock:
-        for _ in range(5):
+        for _ in range(45):
+            before = flood.received
             sock.sendall(request)
             read_until(sock, b"}")
-        before = flood.received
-        for _ in range(40):
-            sock.sendall(request)
-            read_until(sock, b"}")
-        assert (flood.received - before) / 40 < 300_000
+            received.append(flood.received - before)
+    assert sorted(received[5:])[10] < 60_000, received
 
 
 def resets(count: int, *, key: bool) -> bytes:

@@ -34,7 +34,7 @@ from tests.end_to_end.serving import command, environment, refusal, serving
 
 ENDLESS = "sim?tps=20&tokens=100000"
 FLOOD = "sim?tps=0&tokens=1000000"
-SOON = 12
+SOON = 30
 
 
 def at_socket(tmp_path: Path) -> list[str]:
@@ -220,7 +220,7 @@ def test_a_unix_socket(tmp_path: Path) -> None:
     with serving(tmp_path, "--unix-socket", str(path)) as server:
         assert server.url == f"unix:{path}"
         transport = httpx.HTTPTransport(uds=str(path))
-        with httpx.Client(transport=transport, base_url="http://localhost") as client:
+        with httpx.Client(transport=transport, base_url="http://localhost", timeout=30) as client:
             answer = client.post("/v1/chat/completions", json={"prompt": "2+2"}, headers=KEY)
             assert answer.status_code == 200
         assert "another server answers there" in refusal("--unix-socket", str(path))
@@ -235,7 +235,7 @@ def test_tls_with_http2(tmp_path: Path) -> None:
     both = str(tmp_path / "both.pem")
     with (
         serving(tmp_path, "--port", "0", "--certfile", both, "--keyfile", both) as server,
-        httpx.Client(http2=True, verify=context, trust_env=False) as client,
+        httpx.Client(http2=True, verify=context, trust_env=False, timeout=30) as client,
     ):
         assert server.url.startswith("https://")
         answer = client.get(f"{server.url}/v1/models", headers=KEY)

@@ -17,15 +17,15 @@ from tests.end_to_end.client import Exchange, prompt
 from tests.end_to_end.faults.raw_clients import body_of, connect, post
 from tests.end_to_end.processes import Server, Sim, running_server
 
-LONG = 30
-SOON = 12
+LONG = 90
+SOON = 30
 FLOOD = "sim?tps=0&tokens=1000000"
 ENDLESS = "sim?tps=20&tokens=100000"
 
 
 @contextmanager
 def server_with_grace(tmp_path: Path, sim: Sim, seconds: int, *options: str) -> Iterator[Server]:
-    options = ("--graceful-timeout", str(seconds + 2), *options)
+    options = ("--graceful-timeout", str(seconds + 10), *options)
     with running_server(
         tmp_path, sim.upstream("ollama"), options=options, graceful_timeout_s=str(seconds)
     ) as server:

@@ -22,7 +22,8 @@ from tests.end_to_end.processes import ROOT, fetch, wait_until
 
 LONG = "sim?tps=50&tokens=100000"
 SHORT = "sim?tps=0&tokens=2"
-SETTINGS = {"connect_timeout_s": "0.5", "first_token_timeout_s": "0.6", "idle_timeout_s": "0.8"}
+SETTINGS = {"connect_timeout_s": "0.5", "first_token_timeout_s": "2.5", "idle_timeout_s": "2.5"}
+"""What a mock can keep, also when it has to wait for its turn on a busy machine."""
 
 upstream = servers_before_upstream(**SETTINGS)
 

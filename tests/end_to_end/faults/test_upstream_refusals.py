@@ -20,6 +20,7 @@ PAGE = b"<html><body>502 Bad Gateway</body></html>"
 ELSEWHERE = "Location: /elsewhere"
 
 upstream = servers_before_upstream()
+impatient_upstream = servers_before_upstream(is_patient=False)
 
 
 @pytest.mark.parametrize("streaming", [True, False])
@@ -84,7 +85,7 @@ async def test_when_to_come_back_is_passed_on(
 
 
 async def test_a_refusal_behind_our_own_headers_is_an_error_frame(
-    upstream: PlayedUpstream,
+    impatient_upstream: PlayedUpstream,
 ) -> None:
     """Those are sent after a second, for a model that takes long to load."""
     exchange = Exchange()
@@ -93,7 +94,7 @@ async def test_a_refusal_behind_our_own_headers_is_an_error_frame(
         await exchange.started.wait()
         await peer.stream.send_all(head(503))
 
-    await upstream.fails(play, "upstream_busy", text="", exchange=exchange)
+    await impatient_upstream.fails(play, "upstream_busy", text="", exchange=exchange)
 
 
 async def test_a_redirect_is_not_followed(upstream: PlayedUpstream) -> None:

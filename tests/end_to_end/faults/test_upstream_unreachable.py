@@ -20,7 +20,7 @@ NOBODYS = ".".join(["x" * 60] * 5)
 SETTINGS: dict[str, Any] = {"connect_timeout_s": "0.4", "first_token_timeout_s": "30"}
 
 upstream = servers_before_upstream(**SETTINGS)
-tls_upstream = servers_before_upstream(scheme="https", **SETTINGS)
+tls_upstream = servers_before_upstream(scheme="https", **SETTINGS | {"connect_timeout_s": "2.5"})
 nameless_upstream = servers_before_upstream(host=NOBODYS, **SETTINGS)
 
 
