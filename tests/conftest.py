@@ -3,8 +3,13 @@
 import gc
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 import structlog
+
+# A process that is held up for a moment makes any example late: no test of ours judges that.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 
 def pytest_collection_finish() -> None:

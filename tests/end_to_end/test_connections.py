@@ -73,13 +73,15 @@ def test_an_idle_connection_is_closed_by_the_keep_alive_timeout(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     path = tmp_path_factory.mktemp("keep-alive")
-    with running_server(path, "simulated:", options=["--keep-alive", "1"]) as server:
-        with connect(server) as sock:
-            sock.sendall(request(CHAT))
-            read_until(sock, b"0\r\n\r\n")
-            assert sock.recv(1) == b""  # closed by the server, or the 15 s timeout fails this
-        with connect(server) as never_asks:
-            assert never_asks.recv(1) == b""
+    with (
+        running_server(path, "simulated:", options=["--keep-alive", "3"]) as server,
+        connect(server) as sock,
+        connect(server) as never_asks,
+    ):
+        sock.sendall(request(CHAT))
+        read_until(sock, b"0\r\n\r\n")
+        assert sock.recv(1) == b""  # closed by the server, or the 15 s timeout fails this
+        assert never_asks.recv(1) == b""
 
 
 def test_a_client_that_is_still_sending_reads_its_413(simulated_server: Server) -> None:

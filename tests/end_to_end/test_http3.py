@@ -28,7 +28,7 @@ from tests.end_to_end.serving import refusal, serving
 ENDLESS = "sim?tps=20&tokens=100000"
 FLOOD = "sim?tps=0&tokens=1000000"
 UNREADABLE = "http://[/x"
-STALL = 2
+STALL = 4
 LONG = 30
 SOON = 12
 
@@ -206,7 +206,7 @@ async def test_a_client_that_gives_no_window_is_dropped_and_its_siblings_are_not
     async with http3_client(server.url, authority, stream_window=window) as client:
         client.give_no_more_room()
         stalled = client.prompt("x", "stalled", model=FLOOD)
-        sibling = client.prompt("y", "sibling", model="sim?tps=20&tokens=80")
+        sibling = client.prompt("y", "sibling", model=f"sim?tps=20&tokens={30 * STALL}")
         with trio.fail_after(20):
             await sibling.ended.wait()
             await stalled.ended.wait()

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import openai
 import pytest
@@ -181,7 +182,7 @@ def test_an_overloaded_server_is_tried_again_later(
         openai.OpenAI(base_url=f"{server.url}/v1", api_key="devkey", timeout=20) as client,
     ):
         stream = client.chat.completions.create(
-            model="sim?tokens=80", messages=ask("x"), stream=True
+            model="sim?tokens=5000", messages=ask("x"), stream=True
         )
         assert next(iter(stream))
         with pytest.raises(openai.InternalServerError) as refused:
@@ -190,7 +191,16 @@ def test_an_overloaded_server_is_tried_again_later(
             )
         assert refused.value.status_code == 503
         assert refused.value.response.headers["retry-after"] == "1"
-        # The default client waits as told and gets its answer.
-        later = client.chat.completions.create(model="sim", messages=ask("y"), max_tokens=1)
+        # The default client waits as told and gets its answer: what was in the way has ended.
+        statuses: list[int] = []
+
+        def note(response: Any) -> None:
+            statuses.append(response.status_code)
+            stream.close()
+
+        with openai.DefaultHttpxClient(event_hooks={"response": [note]}) as noting:
+            later = client.with_options(http_client=noting).chat.completions.create(
+                model="sim", messages=ask("y"), max_tokens=1
+            )
         assert later.choices[0].message.content == "w0 "
-        stream.close()
+        assert (statuses[0], statuses[-1]) == (503, 200)

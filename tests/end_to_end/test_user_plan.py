@@ -160,8 +160,9 @@ async def test_rapid_requests_iteration(simulated_server: Server, iteration: int
                 exchange=first,
             )
         )
-        await trio.sleep(0.05)
         with trio.fail_after(10):
+            await first.started.wait()  # A has come first, however busy the machine is
+            await trio.sleep(0.05)
             second = await prompt(simulated_server.url, "What is 2+2?", session=session)
     assert second.is_complete
     assert first.error_code == "superseded"

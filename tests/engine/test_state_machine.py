@@ -10,6 +10,7 @@ from functools import partial
 from math import inf
 from typing import get_args
 
+import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
@@ -286,6 +287,7 @@ class SessionMachine(ReaderRules):
         return answer
 
 
+@pytest.mark.timeout(600)
 def test_sessions_keep_their_promises_in_whatever_order_things_happen() -> None:
     soak = int(os.environ.get("SOAK_EXAMPLES", "0"))
     run_machine(

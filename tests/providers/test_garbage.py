@@ -1,6 +1,7 @@
 """What a request leaves behind: nothing that would have to wait for the garbage collector."""
 
 import gc
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -109,12 +110,13 @@ async def test_a_large_prompt_leaves_nothing_for_the_collector() -> None:
 
 
 async def test_a_server_that_is_not_there_leaves_nothing_for_the_collector() -> None:
-    async with raw_server(answering()) as server:
-        pass
-    provider = OpenAICompatibleProvider(f"{server.url}/v1", None, 5)
-    with trio.fail_after(10), garbage() as kinds:
-        for _ in range(TIMES):
-            await read_until_told_why_not(provider)
+    with socket.socket() as holder, trio.fail_after(10):
+        holder.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{holder.getsockname()[1]}/v1"
+        provider = OpenAICompatibleProvider(url, None, 5)
+        with garbage() as kinds:
+            for _ in range(TIMES):
+                await read_until_told_why_not(provider)
     assert kinds == []
 
 

@@ -334,10 +334,9 @@ class TestFaults:
     """What servers do wrong."""
 
     async def test_nobody_listens(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port = listener.getsockname()[1]
-        with trio.fail_after(10), pytest.raises(httpx.ConnectError):
-            await whole(client(f"http://127.0.0.1:{port}"))
+        with socket.socket() as holder, trio.fail_after(10), pytest.raises(httpx.ConnectError):
+            holder.bind(("127.0.0.1", 0))
+            await whole(client(f"http://127.0.0.1:{holder.getsockname()[1]}"))
 
     async def test_a_name_that_is_nobodys(self) -> None:
         class Nobody(trio.abc.HostnameResolver):

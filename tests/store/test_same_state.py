@@ -3,6 +3,7 @@
 import tempfile
 from contextlib import closing
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -94,6 +95,7 @@ def shown(store: Store) -> list[object]:
     ]
 
 
+@pytest.mark.timeout(600)
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.lists(writes, max_size=8), max_size=4))
 def test_memory_and_sqlite_show_the_same_after_any_writes(batches: list[list[Write]]) -> None:
