@@ -28,7 +28,6 @@ QUIET_SECONDS: Final = 120.0
 
 MOST_REFUSAL_BYTES: Final = 64 * 1024
 
-MESSAGES_A_PAGE: Final = 1000
 
 Kind = TypeVar("Kind")
 
@@ -93,16 +92,14 @@ class StoredMessage(Struct, frozen=True):
     """One message of a session's history. ``state``: complete, interrupted or failed."""
 
     role: str
-    seq: int = 0
     content: str | None = None
     state: str | None = None
 
 
 class StoredMessages(Struct, frozen=True):
-    """A page of a session's history; more of it is behind the last one's ``seq``."""
+    """A page of a session's history."""
 
     data: list[StoredMessage]
-    has_more: bool = False
 
 
 class Reply:
@@ -185,14 +182,10 @@ class Client:
         return await self._fetch(SessionList, "GET", f"v1/sessions{query}")
 
     async def last_messages(self, session_id: str, most: int) -> list[StoredMessage]:
-        """Return the last of a session's history, oldest first; it is read from its beginning."""
-        path = f"v1/sessions/{quote(session_id, safe='')}/messages?limit={MESSAGES_A_PAGE}"
+        """Return the last of a session's history, oldest first; huge ones may be fewer."""
+        path = f"v1/sessions/{quote(session_id, safe='')}/messages?order=desc&limit={most}"
         page = await self._fetch(StoredMessages, "GET", path)
-        last = page.data[-most:]
-        while page.has_more and page.data:
-            page = await self._fetch(StoredMessages, "GET", f"{path}&after={page.data[-1].seq}")
-            last = [*last, *page.data][-most:]
-        return last
+        return page.data[::-1]
 
     async def _fetch(
         self, kind: type[Kind], method: str, path: str, body: dict[str, Any] | None = None

@@ -69,7 +69,9 @@ class Commands:
         """Show what was said before in the session that is continued, if it is known."""
         talk = self._conversation
         with suppress(ChatError):  # the first prompt will tell what is wrong
-            await talk.view.history(await talk.client.last_messages(talk.session_id, MOST_HISTORY))
+            messages = await talk.client.last_messages(talk.session_id, MOST_HISTORY)
+            if not talk.has_asked:  # or what was asked would be told again, as past
+                await talk.view.history(messages)
 
     async def _unknown(self, name: str, _: str) -> None:
         await self._conversation.view.error(

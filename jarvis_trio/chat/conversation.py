@@ -39,6 +39,7 @@ class Conversation:
         self.session_id = session_id
         self.policy: str | None = None
         self.model: str | None = None
+        self.has_asked = False
         self._nursery = nursery
         self._exchanges: deque[Exchange] = deque()
 
@@ -53,6 +54,7 @@ class Conversation:
         question = Question(prompt, self.session_id, self.model, self.policy)
         exchange = Exchange(question, before)
         self._exchanges.append(exchange)
+        self.has_asked = True
         self._nursery.start_soon(self._run, exchange)
         self._tell_who_waits()
         return exchange

@@ -2,11 +2,13 @@
 
 from unittest.mock import ANY
 
+import pytest
+import trio
 from trio.testing import MockClock
 
 from jarvis_trio.chat.keys import Key
 from tests.chat.conftest import Chat
-from tests.chat.scripted_server import GOOD_END
+from tests.chat.scripted_server import GOOD_END, chunk
 
 SESSIONS = "/v1/sessions"
 
@@ -40,9 +42,9 @@ async def test_a_session_is_continued_with_what_was_said(
     (await chat.server.next(f"{SESSIONS}/other/messages")).reply_with(
         {
             "data": [
-                {"role": "user", "content": "2+2?", "state": "complete"},
-                {"role": "assistant", "content": "**4**, or", "state": "interrupted"},
                 {"role": "tool", "content": None},
+                {"role": "assistant", "content": "**4**, or", "state": "interrupted"},
+                {"role": "user", "content": "2+2?", "state": "complete"},
             ]
         }
     )
@@ -53,13 +55,26 @@ async def test_a_session_is_continued_with_what_was_said(
 
 async def test_of_a_long_history_the_end_is_shown(autojump_clock: MockClock, chat: Chat) -> None:
     await chat.say("/session other")
-    pages = ([*range(1, 8)], [*range(8, 15)], [15])
-    for page, after in zip(pages, (None, "7", "14"), strict=True):
-        asked = await chat.server.next(f"{SESSIONS}/other/messages")
-        assert asked.request.url.params.get("after") == after
-        messages = [{"seq": seq, "role": "user", "content": f"line {seq}"} for seq in page]
-        asked.reply_with({"data": messages, "has_more": page != [15]})
+    asked = await chat.server.next(f"{SESSIONS}/other/messages")
+    assert dict(asked.request.url.params) == {"order": "desc", "limit": "10"}
+    newest = [{"role": "user", "content": f"line {seq}"} for seq in range(15, 5, -1)]
+    asked.reply_with({"data": newest, "has_more": True})
     assert (await chat.lines())[:-2] == [f"> line {seq}" for seq in range(6, 16)]
+
+
+@pytest.mark.parametrize("is_answered", [False, True])
+async def test_a_prompt_that_is_quicker_than_the_history_is_not_told_again_as_past(
+    autojump_clock: MockClock, chat: Chat, nursery: trio.Nursery, is_answered: bool
+) -> None:
+    nursery.start_soon(chat.commands.show_history)
+    asked = await chat.server.next(f"{SESSIONS}/the-session/messages")
+    await chat.say("2+2?")
+    answer = await chat.server.next()
+    if is_answered:
+        answer.answer().end(chunk("4"), GOOD_END)
+        await chat.lines()
+    asked.reply_with({"data": [{"role": "user", "content": "2+2?"}]})
+    assert "\n".join(await chat.lines()).count("2+2?") == 1
 
 
 async def test_an_unknown_session_is_not_gone_to(autojump_clock: MockClock, chat: Chat) -> None:
