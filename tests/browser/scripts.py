@@ -29,6 +29,15 @@ IGNORES_ABORTS_AND_IS_LATE = """{
 }"""
 """Who aborts a stream is given the rest of it all the same; ``late`` counts what is under way."""
 
+NOTES_COPIES = """{
+  window.copies = 0;
+  new MutationObserver((changes) => {
+    for (const { target } of changes)
+      if (target.textContent === "Copied") window.copies += 1;
+  }).observe(document, { subtree: true, childList: true, characterData: true });
+}"""
+"""``copies`` grows when a button says that it has copied: it does so for a moment only."""
+
 NOTES_CALLS = """{
   const real = window.fetch;
   window.calls = [];
