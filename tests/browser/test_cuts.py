@@ -62,13 +62,13 @@ def test_an_answer_goes_on_after_the_network_was_cut(
     open_chat: OpenChat, proxy: Proxy, sim: Sim
 ) -> None:
     chat = open_chat(proxy.url)
-    chat.ask(named_prompt(sim, "cut", "&tokens=100"))
+    chat.ask(named_prompt(sim, "cut", "&tokens=50&tps=10"))
     expect(chat.answer()).to_contain_text("w5@")
     proxy.cut()
     chat.expect_state("reattaching")
     proxy.mend()
     chat.expect_state("complete")
-    assert chat.words() == words("cut", 100)
+    assert chat.words() == words("cut", 50)
     assert sim.get("stats")["requests"] == 1
 
 
@@ -76,7 +76,7 @@ def test_an_answer_goes_on_after_the_network_stood_still(
     open_chat: OpenChat, proxy: Proxy, sim: Sim
 ) -> None:
     chat = open_chat(proxy.url)
-    chat.ask(named_prompt(sim, "frozen", "&tokens=50"))
+    chat.ask(named_prompt(sim, "frozen", "&tokens=50&tps=10"))
     expect(chat.answer()).to_contain_text("w5@")
     proxy.freeze()
     sim_is_done = f"{sim.url}/sim/wait?marker=frozen&kind=finished"
