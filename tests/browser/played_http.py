@@ -110,7 +110,8 @@ def page_of(messages: list[dict[str, Any]], query: Mapping[str, str]) -> dict[st
 
 def card_of(session: str, title: str, answers: Sequence[Answer]) -> dict[str, Any]:
     """Return a session as the list has it."""
-    live = [answer.stream_id for answer in answers[-1:] if not answer.is_over]
+    last = answers[-1:]
+    live = [one.stream_id for one in last if not one.is_over and one.kept is None]
     return {
         "id": session,
         "object": "session",

@@ -246,7 +246,9 @@ class PlayedServer:
 
     async def _stop(self, peer: RawPeer, answer: Answer) -> None:
         status = "already_ended" if answer.is_over else "cancelled"
-        if not answer.is_over and not self.ignores_stops:
+        if not answer.is_over and self.ignores_stops:
+            answer.kept = answer.text
+        elif not answer.is_over:
             answer.scope.cancel(reason="stopped")
             answer.add_error("stopped", REASONS["stopped"])
             answer.end("interrupted", "stopped")
