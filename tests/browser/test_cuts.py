@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.chat_page import ENDED
 from tests.browser.conftest import OpenChat, named_prompt
 from tests.browser.played_server import PlayedServer
 from tests.browser.plays import Gate, Play, numbered, words
@@ -158,7 +159,8 @@ def test_a_killed_server_s_answer_is_marked_and_its_successor_answers(
             process.wait()
             chat.expect_state("reattaching")
         with mortal_server(tmp_path, port, sim):
-            chat.expect_ended()
+            # The page may have begun its longest pause, of eight seconds, just before.
+            expect(chat.answer()).to_have_attribute("data-state", ENDED, timeout=20_000)
             assert chat.answer().get_attribute("data-state") != "complete"
             chat.expect_answer(named_prompt(sim, "later", "&tokens=5"), "w4@later")
 
