@@ -1,12 +1,13 @@
 """As much of HTTP as Chromium needs of a server that is played: one request for each connection."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tests.browser.built_page import CONTENT_SECURITY_POLICY, built_file
+from tests.browser.plays import Answer
 from tests.providers.raw_server import RawPeer
 
 
@@ -35,6 +36,23 @@ def parse(data: bytes) -> Request:
     headers = {name.lower(): value for name, _, value in (f.partition(": ") for f in fields)}
     query = {name: values[-1] for name, values in parse_qs(url.query).items()}
     return Request(method, url.path, query, headers, body)
+
+
+class PromptOrders:
+    """Which of its prompts each page has sent last in a session, as ``X-Prompt-Order`` says."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[str, int]] = {}
+
+    def is_overtaken(self, request: Request) -> bool:
+        """Return whether one that was sent later is here already; else it is the last."""
+        session = request.headers["x-session-id"]
+        page, _, number = request.headers["x-prompt-order"].rpartition(".")
+        last_page, last_number = self._last.get(session, ("", 0))
+        if page == last_page and int(number) < last_number:
+            return True
+        self._last[session] = page, int(number)
+        return False
 
 
 def bearer(request: Request) -> str:
@@ -88,3 +106,18 @@ def page_of(messages: list[dict[str, Any]], query: Mapping[str, str]) -> dict[st
         found = [message for message in messages if message["seq"] > after]
     limit = int(query.get("limit", "100"))
     return {"object": "list", "data": found[:limit], "has_more": len(found) > limit}
+
+
+def card_of(session: str, title: str, answers: Sequence[Answer]) -> dict[str, Any]:
+    """Return a session as the list has it."""
+    last = answers[-1:]
+    live = [one.stream_id for one in last if not one.is_over and one.kept is None]
+    return {
+        "id": session,
+        "object": "session",
+        "title": title,
+        "created_at": 1_700_000_000,
+        "updated_at": 1_700_000_000 + sum(1 + answer.is_over for answer in answers),
+        "active_stream_id": live[0] if live else None,
+        "queue": [],
+    }

@@ -13,8 +13,10 @@ import trio
 
 from tests.browser.backstage import Backstage
 from tests.browser.played_http import (
+    PromptOrders,
     Request,
     bearer,
+    card_of,
     chunk,
     head,
     page_of,
@@ -45,6 +47,7 @@ class PlayedServer:
         self.holds_streams = True
         self._gates: dict[str, trio.Event] = {}
         self._numbers = count(1)
+        self._orders = PromptOrders()
         self.plays: dict[str, Play] = {}
         self.other_play: Play | None = None
         self.titles: dict[str, str] = {}
@@ -135,6 +138,9 @@ class PlayedServer:
             return
         if play.status != 200:
             await send_error(peer, play.status, play.code, play.message)
+            return
+        if self._orders.is_overtaken(request):
+            await send_error(peer, 409, "superseded", REASONS["superseded"])
             return
         session = request.headers["x-session-id"]
         self._take_out(session, request.json.get("replaces"))
@@ -240,7 +246,9 @@ class PlayedServer:
 
     async def _stop(self, peer: RawPeer, answer: Answer) -> None:
         status = "already_ended" if answer.is_over else "cancelled"
-        if not answer.is_over and not self.ignores_stops:
+        if not answer.is_over and self.ignores_stops:
+            answer.kept = answer.text
+        elif not answer.is_over:
             answer.scope.cancel(reason="stopped")
             answer.add_error("stopped", REASONS["stopped"])
             answer.end("interrupted", "stopped")
@@ -286,13 +294,4 @@ class PlayedServer:
 
     def _card(self, session: str) -> dict[str, Any]:
         mine = [answer for answer in self.answers if answer.session == session]
-        live = [answer.stream_id for answer in mine[-1:] if not answer.is_over]
-        return {
-            "id": session,
-            "object": "session",
-            "title": self.titles[session],
-            "created_at": 1_700_000_000,
-            "updated_at": 1_700_000_000 + sum(1 + answer.is_over for answer in mine),
-            "active_stream_id": live[0] if live else None,
-            "queue": [],
-        }
+        return card_of(session, self.titles[session], mine)

@@ -96,7 +96,8 @@ def in_pieces(text: str, size: int, seconds: float = 0.0) -> list[Step]:
 class Answer:
     """One turn: its prompt, and the events of its answer, which any number of readers follow.
 
-    ``kept`` is what the history has of an answer that runs on although another prompt took over.
+    ``kept`` is what the history has of an answer that runs on although another prompt took over,
+    or although it was stopped.
     """
 
     number: int

@@ -16,7 +16,8 @@ IGNORES_ABORTS_AND_IS_LATE = """{
           later(() => controller.enqueue(value));
         }
         later(() => controller.close());
-        later(() => { window.late -= 1; });
+        const shown = () => { window.late -= 1; };
+        later(() => requestAnimationFrame(() => requestAnimationFrame(shown)));
       },
     });
   };
@@ -27,7 +28,16 @@ IGNORES_ABORTS_AND_IS_LATE = """{
     return new Response(delayed(response.body), { status, headers });
   };
 }"""
-"""Who aborts a stream is given the rest of it all the same; ``late`` counts what is under way."""
+"""Who aborts a stream is given all of it; ``late`` counts what is under way or not shown yet."""
+
+NOTES_COPIES = """{
+  window.copies = 0;
+  new MutationObserver((changes) => {
+    for (const { target } of changes)
+      if (target.textContent === "Copied") window.copies += 1;
+  }).observe(document, { subtree: true, childList: true, characterData: true });
+}"""
+"""``copies`` grows when a button says that it has copied: it does so for a moment only."""
 
 NOTES_CALLS = """{
   const real = window.fetch;

@@ -67,14 +67,10 @@ SHOWS: dict[str, Callable[[ChatPage, PlayedServer], None]] = {
 
 
 def findings(chat: ChatPage) -> Any:
-    chat.page.add_script_tag(path=AXE)
-    return chat.page.evaluate(FIND)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def axe() -> None:
     if not AXE.is_file():
         pytest.skip("axe-core is not installed (npm ci in ui/): accessibility is NOT tested")
+    chat.page.add_script_tag(path=AXE)
+    return chat.page.evaluate(FIND)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

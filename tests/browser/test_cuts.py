@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.chat_page import ENDED
 from tests.browser.conftest import OpenChat, named_prompt
 from tests.browser.played_server import PlayedServer
 from tests.browser.plays import Gate, Play, numbered, words
@@ -62,13 +63,13 @@ def test_an_answer_goes_on_after_the_network_was_cut(
     open_chat: OpenChat, proxy: Proxy, sim: Sim
 ) -> None:
     chat = open_chat(proxy.url)
-    chat.ask(named_prompt(sim, "cut", "&tokens=100"))
+    chat.ask(named_prompt(sim, "cut", "&tokens=50&tps=10"))
     expect(chat.answer()).to_contain_text("w5@")
     proxy.cut()
     chat.expect_state("reattaching")
     proxy.mend()
     chat.expect_state("complete")
-    assert chat.words() == words("cut", 100)
+    assert chat.words() == words("cut", 50)
     assert sim.get("stats")["requests"] == 1
 
 
@@ -76,7 +77,7 @@ def test_an_answer_goes_on_after_the_network_stood_still(
     open_chat: OpenChat, proxy: Proxy, sim: Sim
 ) -> None:
     chat = open_chat(proxy.url)
-    chat.ask(named_prompt(sim, "frozen", "&tokens=50"))
+    chat.ask(named_prompt(sim, "frozen", "&tokens=50&tps=10"))
     expect(chat.answer()).to_contain_text("w5@")
     proxy.freeze()
     sim_is_done = f"{sim.url}/sim/wait?marker=frozen&kind=finished"
@@ -158,7 +159,8 @@ def test_a_killed_server_s_answer_is_marked_and_its_successor_answers(
             process.wait()
             chat.expect_state("reattaching")
         with mortal_server(tmp_path, port, sim):
-            chat.expect_ended()
+            # The page may have begun its longest pause, of eight seconds, just before.
+            expect(chat.answer()).to_have_attribute("data-state", ENDED, timeout=20_000)
             assert chat.answer().get_attribute("data-state") != "complete"
             chat.expect_answer(named_prompt(sim, "later", "&tokens=5"), "w4@later")
 

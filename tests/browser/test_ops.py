@@ -1,5 +1,8 @@
 """The operations view: what lives, what was counted, and a Stop for each answer."""
 
+from collections.abc import Iterator
+
+import httpx
 import pytest
 from playwright.sync_api import expect
 
@@ -9,15 +12,17 @@ from tests.browser.played_server import PlayedServer
 from tests.browser.plays import Foreign, Pause, Play
 from tests.browser.test_accessibility import findings
 from tests.browser.test_layout import TOO_WIDE, narrow
-from tests.end_to_end.processes import KEY, Server, Sim, fetch
+from tests.end_to_end.processes import KEY, NOBODY, Server, Sim, fetch
 
 
 @pytest.fixture
-def answering(chat: ChatPage, sim: Sim) -> ChatPage:
-    """A page with a long answer under way."""
+def answering(chat: ChatPage, server: Server, sim: Sim) -> Iterator[ChatPage]:
+    """A page with a long answer under way, which is stopped: it would outlive its page."""
     chat.ask(named_prompt(sim, "watched", "&tokens=5000"))
     expect(chat.answer()).to_contain_text("w3@")
-    return chat
+    yield chat
+    cancel = f"{server.url}/v1/sessions/{chat.session_id}/cancel"
+    httpx.post(cancel, headers=KEY, timeout=10, trust_env=False, verify=NOBODY).raise_for_status()
 
 
 @pytest.fixture

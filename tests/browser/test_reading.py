@@ -9,6 +9,8 @@ from tests.browser.conftest import OpenChat
 from tests.browser.played_server import PlayedServer
 from tests.browser.plays import Gate, Play, Thinks, in_pieces, words
 from tests.browser.samples import CODE, LONG_LINE, RICH
+from tests.browser.scripts import NOTES_COPIES
+from tests.end_to_end.processes import wait_until
 
 CODE_TEXT = CODE.removeprefix("```python\n").removesuffix("\n```")
 
@@ -19,7 +21,7 @@ def chat(request: pytest.FixtureRequest, played: PlayedServer, open_chat: OpenCh
     url = played.url.replace("127.0.0.1", request.param)
     is_secure = request.param != INSECURE_NAME
     permissions = ["clipboard-read", "clipboard-write"] if is_secure else []
-    chat = open_chat(url, permissions=permissions)
+    chat = open_chat(url, permissions=permissions, scripts=(NOTES_COPIES,))
     assert chat.page.evaluate("() => window.isSecureContext") == is_secure
     chat.composer.fill("the clipboard is the whole browser's")
     chat.composer.press("Control+a")
@@ -29,7 +31,7 @@ def chat(request: pytest.FixtureRequest, played: PlayedServer, open_chat: OpenCh
 
 def assert_copies(chat: ChatPage, button: str, text: str) -> None:
     chat.answer().get_by_role("button", name=button).click()
-    expect(chat.answer().get_by_role("button", name="Copied", exact=True)).to_be_visible()
+    wait_until(lambda: chat.page.evaluate("() => window.copies"))
     chat.composer.fill("")
     chat.composer.press("Control+v")
     expect(chat.composer).to_have_value(text)

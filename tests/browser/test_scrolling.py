@@ -8,6 +8,7 @@ from tests.browser.conftest import OpenChat
 from tests.browser.played_server import PlayedServer
 from tests.browser.plays import Gate, Pause, Play, Step
 from tests.browser.samples import paragraphs
+from tests.end_to_end.processes import wait_until
 
 GAP = "(box) => Math.round(box.scrollHeight - box.clientHeight - box.scrollTop)"
 AT_THE_BOTTOM_PX = 2
@@ -23,11 +24,12 @@ def growing() -> list[Step]:
 
 @pytest.fixture
 def chat(open_chat: OpenChat, played: PlayedServer) -> ChatPage:
-    """A page that has had half of a long answer."""
+    """A page that has had half of a long answer, and shows its end."""
     played.plays["long"] = Play(growing())
     chat = open_chat(played.url)
     chat.ask("long")
     expect(chat.answer()).to_contain_text("Paragraph 19:")
+    expect_at_the_bottom(chat)
     return chat
 
 
@@ -37,9 +39,9 @@ def gap(chat: ChatPage) -> int:
 
 
 def expect_at_the_bottom(chat: ChatPage) -> None:
-    """See that the page follows: the button that leads there is not needed."""
+    """See that the page follows, by the next frame: the button that leads there is not needed."""
+    wait_until(lambda: gap(chat) <= AT_THE_BOTTOM_PX)
     expect(chat.jump).to_be_hidden()
-    assert gap(chat) <= AT_THE_BOTTOM_PX
 
 
 def scroll_up(chat: ChatPage, pixels: int = 900) -> None:
@@ -56,7 +58,6 @@ def top_of(chat: ChatPage, text: str) -> float:
 
 
 def test_the_page_follows_an_answer_to_its_end(chat: ChatPage, played: PlayedServer) -> None:
-    expect_at_the_bottom(chat)
     played.open_gate("more")
     expect(chat.answer()).to_contain_text("Paragraph 39:")
     expect_at_the_bottom(chat)
@@ -118,7 +119,6 @@ def test_older_messages_come_above_without_moving_what_is_read(
     expect(chat.answers.nth(24)).to_contain_text("answer 59")
     expect(chat.answers).to_have_count(25)
     expect_at_the_bottom(chat)
-    assert gap(chat) <= AT_THE_BOTTOM_PX
     first = chat.prompts.filter(has_text="prompt 35")
     chat.conversation.hover()
     chat.page.mouse.wheel(0, -100_000)

@@ -21,9 +21,9 @@ REFUSALS = {
 }
 
 
-def ask_two(chat: ChatPage, sim: Sim, tokens: int = 100) -> None:
-    """Ask for a second answer while the first is given."""
-    chat.ask(named_prompt(sim, "first", f"&tokens={tokens}"))
+def ask_two(chat: ChatPage, sim: Sim, tokens: int = 50) -> None:
+    """Ask for a second answer while the first is given, by itself for five seconds."""
+    chat.ask(named_prompt(sim, "first", f"&tokens={tokens}&tps=10"))
     expect(chat.answer()).to_contain_text("w3@first")
     chat.ask(named_prompt(sim, "second", "&tokens=20"))
     expect(chat.prompts).to_have_count(2)
@@ -38,7 +38,7 @@ def test_by_itself_a_new_prompt_takes_over(chat: ChatPage, sim: Sim) -> None:
 
 def test_a_prompt_that_takes_over_and_forgets_leaves_only_itself(chat: ChatPage, sim: Sim) -> None:
     chat.policy.select_option(label="Take over and forget")
-    chat.ask(named_prompt(sim, "first", "&tokens=100"))
+    chat.ask(named_prompt(sim, "first", "&tokens=5000"))
     expect(chat.answer()).to_contain_text("w3@first")
     chat.ask(named_prompt(sim, "second", "&tokens=20"))
     expect(chat.answer()).to_contain_text("w19@second")
@@ -54,7 +54,7 @@ def test_a_prompt_may_wait_for_the_answer_before_it(chat: ChatPage, sim: Sim) ->
     chat.expect_state("queued", 1)
     chat.expect_state("complete", 0)
     chat.expect_state("complete", 1)
-    assert chat.words(0) == words("first", 100)
+    assert chat.words(0) == words("first", 50)
     assert chat.words(1) == words("second", 20)
 
 
@@ -78,7 +78,7 @@ def test_a_prompt_may_be_refused_for_the_answer_before_it(chat: ChatPage, sim: S
     chat.expect_state("failed", 1)
     expect(chat.answer(1).locator("[data-trouble]")).to_be_visible()
     chat.expect_state("complete", 0)
-    assert chat.words(0) == words("first", 100)
+    assert chat.words(0) == words("first", 50)
 
 
 @pytest.mark.parametrize("status", REFUSALS)

@@ -7,6 +7,7 @@ take longer, and is none of the page's. Chromium's trace tells that; its "longta
 import json
 from typing import Any
 
+import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import OpenChat
@@ -19,6 +20,7 @@ CHARACTERS = 48_000
 UPDATES = 400
 LONGEST_TASK_MS = 100
 MOST_SCRIPT_BYTES = 140_000
+READ_WITHIN_MS = 60_000
 
 
 def tasks_in_ms(trace: bytes) -> list[float]:
@@ -38,6 +40,7 @@ def tasks_in_ms(trace: bytes) -> list[float]:
     ]
 
 
+@pytest.mark.alone  # a core that is shared takes more of its time for the same task
 def test_an_answer_of_48000_characters_makes_no_task_of_over_100_ms(
     played: PlayedServer, open_chat: OpenChat, browser: Browser
 ) -> None:
@@ -47,7 +50,9 @@ def test_an_answer_of_48000_characters_makes_no_task_of_over_100_ms(
     expect(chat.composer).to_be_visible()
     browser.start_tracing(page=chat.page, categories=["toplevel"])
     try:
-        chat.expect_answer("long", "THE END")
+        chat.ask("long")
+        expect(chat.answer()).to_contain_text("THE END", timeout=READ_WITHIN_MS)
+        chat.expect_state("complete")
     finally:
         tasks = tasks_in_ms(browser.stop_tracing())
     assert len(tasks) > UPDATES, "there are no tasks in the trace"
