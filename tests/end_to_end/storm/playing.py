@@ -23,7 +23,7 @@ IMPATIENT = StormOptions(gap_seconds=0.02, patience_seconds=4)
 
 SETTINGS = {"write_stall_timeout_s": "1", "graceful_timeout_s": "1"}
 
-STEADY = SETTINGS | {"write_stall_timeout_s": "3.5"}
+STEADY = SETTINGS | {"write_stall_timeout_s": "3"}
 """Where our own clients read slowly: held up for two seconds, they have not stalled."""
 
 

@@ -21,6 +21,9 @@ from tests.end_to_end.storm.playing import (
     play,
 )
 
+LASTING = replace(SHORT, patience_seconds=12)
+"""It reads slowly for longer than a server takes to see that a client has stalled."""
+
 
 def test_a_stalled_reader_holds_up_nobody_of_ours(tmp_path: Path, sim: Sim) -> None:
     options = ("--port", "0", "--upstream", sim.upstream("openai"))
@@ -59,7 +62,7 @@ def test_a_server_whose_stalled_readers_block_their_session_fails(tmp_path: Path
 def test_a_slow_reader_of_ours_gets_every_byte(tmp_path: Path, sim: Sim) -> None:
     options = ("--port", "0", "--upstream", sim.upstream("openai"))
     with serving(tmp_path, *options, **STEADY) as server:
-        trial = play(SLOW_READER, server, sim, replace(SHORT, patience_seconds=10))
+        trial = play(SLOW_READER, server, sim, LASTING)
     assert trial.verdict is Verdict.PASS, trial.evidence
     assert "not a byte of it is lost or changed" in sentences(trial)
 
