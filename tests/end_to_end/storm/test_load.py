@@ -54,7 +54,7 @@ def test_without_a_sim_only_the_clients_side_is_judged(scenario: Scenario, sim: 
 
 def test_soak_fails_a_server_that_leaks_upstream_connections(tmp_path: Path, sim: Sim) -> None:
     with broken(tmp_path, sim, "leaks_upstream_connections") as server:
-        trial = play(SOAK, server, sim, replace(LIGHT, patience_seconds=2))
+        trial = play(SOAK, server, sim, replace(LIGHT, soak_seconds=4, patience_seconds=2))
     assert "nothing stays open at the model server" in failed(trial)
 
 
