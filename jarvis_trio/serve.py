@@ -27,8 +27,9 @@ from jarvis_trio.web.hypercorn_mends import mend_hypercorn
 
 BACKLOG = 1024
 KEEP_ALIVE_SECONDS = 75
-SPARE_SECONDS = 2
-"""What Hypercorn waits beyond our own grace, which has done everything by then."""
+SPARE_SECONDS = 5
+"""What Hypercorn waits beyond our own grace, which has done everything by then, also where the
+machine holds it up for seconds: nobody waits for it otherwise."""
 
 
 def serve(settings: Settings) -> None:

@@ -14,7 +14,7 @@ from tests.end_to_end.storm.playing import Silent
 from tests.storm.gateway import gateway
 from tests.storm.raw_client import SimClient
 
-TOKENS = 3000
+TOKENS = 6000
 BYTES_PER_SECOND = 150_000
 """So that those tokens take longer than half the patience and all of it."""
 
@@ -25,7 +25,7 @@ REFUSAL = b"HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: %d\r\n\r\n%b"
 async def played(scenario: Scenario, target: int, sim: SimClient) -> Trial:
     both = Target("127.0.0.1", target), Target("127.0.0.1", sim.port)
     with trio.fail_after(30):
-        (trial,) = await run_storm(*both, StormOptions(patience_seconds=2), [scenario], Silent())
+        (trial,) = await run_storm(*both, StormOptions(patience_seconds=4), [scenario], Silent())
     return trial
 
 

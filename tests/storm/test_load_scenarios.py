@@ -53,7 +53,8 @@ async def test_a_reader_that_is_slow_by_itself_is_not_the_servers_fault(
     sim: SimClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jarvis_trio.storm.scenarios.soak.SLOW_READ_SECONDS", 0.5)
-    options = StormOptions(sessions=5, soak_seconds=2, patience_seconds=3)
+    first_reads_slowly = 1
+    options = StormOptions(sessions=5, soak_seconds=2, patience_seconds=5, seed=first_reads_slowly)
     trial = await played(SOAK, sim.port, sim.port, options)
     assert "read slowly" in trial.notes[0]
     assert not failed(trial)
@@ -66,7 +67,7 @@ async def test_sessions_that_nobody_answers_are_given_up_and_counted(sim: SimCli
         return True
 
     async with gateway(sim.port, hold_back) as port:
-        options = StormOptions(sessions=4, patience_seconds=1)
+        options = StormOptions(sessions=4, patience_seconds=4)
         trial = await played(MANY_SESSIONS, port, sim.port, options)
     seen = failed(trial)["every session is answered in full"]
     assert seen == "0 of 4; no answer, no end (not ended): 4"

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from math import inf
 
 import pytest
 import trio
@@ -25,9 +26,7 @@ async def played(sim: SimClient, play: Callable[[Stage, Trial], Awaitable[None]]
     target = Target("127.0.0.1", sim.port)
     scenario = Scenario("name", "promise", play)
     with trio.fail_after(20):
-        (trial,) = await run_storm(
-            target, target, StormOptions(patience_seconds=2), [scenario], Silent()
-        )
+        (trial,) = await run_storm(target, target, StormOptions(), [scenario], Silent())
     return trial
 
 
@@ -35,11 +34,11 @@ async def measure_a_second_with_half_a_second_for_it(stage: Stage, trial: Trial)
     trial.measure("first text", [1_000_000_000], at_most_seconds=0.5)
 
 
-async def test_a_latency_over_its_limit_fails_the_server(sim: SimClient) -> None:
-    for _ in range(5):  # where the machine stutters, it is the harness that is late
-        trial = await played(sim, measure_a_second_with_half_a_second_for_it)
-        if trial.lag_ms <= TOO_LATE_MS:
-            break
+async def test_a_latency_over_its_limit_fails_the_server(
+    sim: SimClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jarvis_trio.storm.trial.TOO_LATE_MS", inf)  # the machine may stutter
+    trial = await played(sim, measure_a_second_with_half_a_second_for_it)
     assert trial.verdict is Verdict.FAIL
     assert trial.evidence[0] == "NOT: first text: never more than 0.5 s (at most 1000 ms)"
 
@@ -145,12 +144,12 @@ async def test_where_nobody_listens_there_is_a_sentence() -> None:
 async def test_a_first_prompt_may_take_as_long_as_anything_else(
     sim: SimClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jarvis_trio.storm.run.PROBE_SECONDS", 1)
+    monkeypatch.setattr("jarvis_trio.storm.run.PROBE_SECONDS", 2.5)
     target = Target("127.0.0.1", sim.port)
-    loading = "sim?first_ms=1500&tokens=1"
-    with trio.fail_after(10):
+    loading = "sim?first_ms=3500&tokens=1"
+    with trio.fail_after(20):
         options = StormOptions(model=loading, patience_seconds=8)
         assert await run_storm(target, None, options, [], Silent()) == []
         options = StormOptions(model=loading, patience_seconds=0.5)
-        with pytest.raises(ConfigError, match="does not answer within 1 s"):
+        with pytest.raises(ConfigError, match=r"does not answer within 2\.5 s"):
             await run_storm(target, None, options, [], Silent())

@@ -23,7 +23,7 @@ SHORT = StormOptions(
     model="sim?named=1",  # no word of it is one that a scenario knows
     answer_seconds=1,
     soak_seconds=1,
-    patience_seconds=3,
+    patience_seconds=5,
 )
 NEED_MORE = {
     "two-sessions": "needs --sim",

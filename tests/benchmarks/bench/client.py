@@ -118,6 +118,8 @@ class Client:
             until = min(deadline, self._plan[0][0]) if self._plan else deadline
             ready = self._epoll.poll(max(until - now(), 0) / 1e9)
             woken = now()
+            if self._plan and self._plan[0][0] <= woken:
+                continue  # what is planned comes before what came too late for it
             for fd, events in ready:
                 self._ready(self.live[fd], events)
             if ready:

@@ -18,10 +18,13 @@ from tests.end_to_end.serving import environment
 
 SHORT = StormOptions(sessions=20, prompts=8, gap_seconds=0.02, patience_seconds=5)
 
-IMPATIENT = StormOptions(gap_seconds=0.02, patience_seconds=3)
+IMPATIENT = StormOptions(gap_seconds=0.02, patience_seconds=4)
 """For scenarios that wait in vain."""
 
 SETTINGS = {"write_stall_timeout_s": "1", "graceful_timeout_s": "1"}
+
+STEADY = SETTINGS | {"write_stall_timeout_s": "3"}
+"""Where our own clients read slowly: held up for two seconds, they have not stalled."""
 
 
 class Silent:

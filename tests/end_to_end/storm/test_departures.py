@@ -60,5 +60,5 @@ def test_a_server_that_learns_of_departures_at_the_end_fails_wherever_the_end_is
         f"a client that leaves {phase} frees the model server" for phase in PHASES.values()
     ]
     (told,) = [line for line in trial.evidence if line.startswith("NOT: a client that leaves in d")]
-    assert f"{LEAVERS} of {LEAVERS} still open after 3 s" in told
+    assert f"{LEAVERS} of {LEAVERS} still open after 4 s" in told
     assert "at most 0 tokens" not in told

@@ -12,7 +12,7 @@ from jarvis_trio.storm.target import read_target
 from jarvis_trio.storm.trial import Trial, Verdict
 from tests.end_to_end.processes import Sim
 from tests.end_to_end.serving import serving
-from tests.end_to_end.storm.playing import SETTINGS, SHORT, broken, play
+from tests.end_to_end.storm.playing import SETTINGS, SHORT, STEADY, broken, play
 
 LIGHT = replace(SHORT, answer_seconds=1, soak_seconds=1.5, patience_seconds=10)
 WRONG_TEXT = "every text is right: nothing lost, doubled or crossed"
@@ -33,7 +33,7 @@ def test_many_sessions_are_all_answered_by_ours(tmp_path: Path, sim: Sim) -> Non
 
 def test_nothing_is_left_of_a_soak_of_ours(tmp_path: Path, sim: Sim) -> None:
     options = ("--port", "0", "--upstream", sim.upstream("openai"))
-    with serving(tmp_path, *options, **SETTINGS) as server:
+    with serving(tmp_path, *options, **STEADY) as server:
         trial = play(SOAK, server, sim, replace(LIGHT, pid=server.process.pid))
     assert trial.verdict is Verdict.PASS, trial.evidence
     assert "the server gives its descriptors back" in [each.sentence for each in trial.findings]
@@ -54,7 +54,7 @@ def test_without_a_sim_only_the_clients_side_is_judged(scenario: Scenario, sim: 
 
 def test_soak_fails_a_server_that_leaks_upstream_connections(tmp_path: Path, sim: Sim) -> None:
     with broken(tmp_path, sim, "leaks_upstream_connections") as server:
-        trial = play(SOAK, server, sim, replace(LIGHT, patience_seconds=2))
+        trial = play(SOAK, server, sim, replace(LIGHT, soak_seconds=4, patience_seconds=2))
     assert "nothing stays open at the model server" in failed(trial)
 
 

@@ -19,7 +19,7 @@ from tests.end_to_end.storm.playing import SETTINGS, SHORT, broken, play, play_a
 
 ALL = [RAPID, TEN_IN_A_ROW, TWO_SESSIONS, STOP, BUSY]
 FEW_PLACES = {"upstream_concurrency": "1", "max_queue": "1"}
-FEW = replace(SHORT, sessions=8, patience_seconds=2)
+FEW = replace(SHORT, sessions=8)
 FREE = "the model server is free of an answer in the middle when its stop is answered"
 UNDERSTOOD = "a busy session refuses in a way that clients understand"
 

@@ -1,24 +1,26 @@
-"""The first time that a session's answer is superseded, the event loop is blocked."""
+"""The first answer that is superseded beside another session's blocks the event loop."""
 
 import time
 
+from jarvis_trio.engine.policies import Policy
+from jarvis_trio.engine.prompt import Prompt
+from jarvis_trio.engine.sessions import Sessions
 from jarvis_trio.engine.stream import LiveStream
-from jarvis_trio.errors import JarvisError
-from jarvis_trio.events import Cause
 
-SECONDS = 1.5
+SECONDS = 5
 
-_cancel = LiveStream.cancel
+_submit = Sessions.submit
 _blocked: set[str] = set()
 
 
 def break_it() -> None:
-    LiveStream.cancel = _cancel_slowly  # type: ignore[method-assign]
+    Sessions.submit = _submit_slowly  # type: ignore[method-assign]
 
 
-def _cancel_slowly(self: LiveStream, cause: Cause, error: JarvisError | None = None) -> None:
-    session = self.prompt.session_id
-    if cause is Cause.SUPERSEDED and session not in _blocked:
+def _submit_slowly(self: Sessions, prompt: Prompt, policy: Policy = Policy.INTERRUPT) -> LiveStream:
+    live = {stream.prompt.session_id for stream in self.streams}
+    session = prompt.session_id
+    if len(live) > 1 and session in live and session not in _blocked:
         _blocked.add(session)
         time.sleep(SECONDS)
-    _cancel(self, cause, error)
+    return _submit(self, prompt, policy)
