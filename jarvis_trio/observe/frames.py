@@ -16,15 +16,28 @@ from types import FrameType
 _reading = threading.Lock()
 
 
+@contextmanager
+def nothing_collected() -> Iterator[None]:
+    """Let the block read frames, also those of other threads' coroutines."""
+    with _reading:
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            if collects:
+                gc.enable()
+
+
 def frames_of(thread_id: int, until: FrameType | None = None) -> list[FrameType]:
     """Return a thread's frames, the innermost call first, at least one; ``until`` is left out."""
-    with _nothing_collected():
+    with nothing_collected():
         return _outward(sys._current_frames()[thread_id], until)  # noqa: SLF001 - no other way
 
 
 def frames_of_all() -> dict[int, list[FrameType]]:
     """Return every thread's frames, by its ident, the innermost call first."""
-    with _nothing_collected():
+    with nothing_collected():
         threads = sys._current_frames().items()  # noqa: SLF001 - no other way
         return {thread_id: _outward(frame, None) for thread_id, frame in threads}
 
@@ -34,15 +47,3 @@ def _outward(innermost: FrameType, until: FrameType | None) -> list[FrameType]:
     while (outer := frames[-1].f_back) is not None and outer is not until:
         frames.append(outer)
     return frames
-
-
-@contextmanager
-def _nothing_collected() -> Iterator[None]:
-    with _reading:
-        collects = gc.isenabled()
-        gc.disable()
-        try:
-            yield
-        finally:
-            if collects:
-                gc.enable()

@@ -1,7 +1,8 @@
 """The live tree of trio's tasks: what each one waits for, and whether a cancel reaches it.
 
 Everything here only reads, and never through trio's clock or context: any thread may look, also
-while the loop is blocked. What moves meanwhile is seen as it was or as it is.
+while the loop is blocked, if it does so with :func:`frames.nothing_collected`. What moves meanwhile
+is seen as it was or as it is.
 """
 
 import contextlib

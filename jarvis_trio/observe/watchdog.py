@@ -20,7 +20,7 @@ import structlog
 import trio
 from trio.lowlevel import Task
 
-from jarvis_trio.observe.frames import frames_of
+from jarvis_trio.observe.frames import frames_of, nothing_collected
 from jarvis_trio.observe.garbage import Collections
 from jarvis_trio.observe.task_tree import join, place, walk
 
@@ -129,7 +129,9 @@ class Watchdog:
         if self._collections.seconds_since(step.began) > BLOCKED_SECONDS:
             name = "garbage collection"
         else:
-            name = next((task.name for task in walk(root) if _outermost(task) is frames[-1]), "-")
+            with nothing_collected():
+                names = (task.name for task in walk(root) if _outermost(task) is frames[-1])
+                name = next(names, "-")
         log.warning(
             "loop_blocked",
             ms=round((now - step.began) * 1000),
