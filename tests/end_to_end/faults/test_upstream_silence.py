@@ -173,9 +173,10 @@ async def test_a_slow_loris_inside_of_the_head(upstream: PlayedUpstream) -> None
 async def test_a_slow_loris_inside_of_one_line(
     upstream: PlayedUpstream, numbers: tuple[int, ...]
 ) -> None:
-    """A whole token would come of it, byte by byte, in some seconds."""
+    """A whole token would come of it, byte by byte, in ten seconds."""
     api = upstream.api
-    play = dripping(api.head() + api.tokens(*numbers), api.tokens(1) * 9, byte_by_byte=True)
+    token = api.tokens(1).replace(b"{", b"{" + b" " * int(10 / DRIP_SECONDS), 1)
+    play = dripping(api.head() + api.tokens(*numbers), token, byte_by_byte=True)
     message = await upstream.fails(play, "upstream_timeout", text="w0 " if numbers else "")
     assert ("(decode)" if numbers else "(prefill)") in message
 
