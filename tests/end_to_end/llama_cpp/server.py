@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--parallel", type=int, default=2, help="slots")
     parser.add_argument("--ctx", type=int, default=32_768, help="tokens, shared out over the slots")
     # llama.cpp's default is 2048. Between two batches of a prefill is where it can be stopped.
-    parser.add_argument("--batch", type=int, default=512, help="tokens of a prefill step")
+    parser.add_argument("--batch", type=int, default=128, help="tokens of a prefill step")
     parser.add_argument("--predict", type=int, default=-1, help="most tokens of an answer")
     arguments = parser.parse_args()
 
