@@ -69,8 +69,10 @@ class Commands:
         """Show what was said before in the session that is continued, if it is known."""
         talk = self._conversation
         with suppress(ChatError):  # the first prompt will tell what is wrong
-            messages = await talk.client.last_messages(talk.session_id, MOST_HISTORY)
-            if not talk.has_asked:  # or what was asked would be told again, as past
+            session_id = talk.session_id
+            messages = await talk.client.last_messages(session_id, MOST_HISTORY)
+            # What was asked meanwhile would be told again, as past.
+            if talk.session_id == session_id and not talk.has_asked:
                 await talk.view.history(messages)
 
     async def _unknown(self, name: str, _: str) -> None:

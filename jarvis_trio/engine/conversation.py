@@ -42,17 +42,18 @@ def title_of(messages: Iterable[Message]) -> str:
     )
 
 
-def prompt_of(messages: Sequence[Message]) -> str:
-    """Return the words that are to be answered."""
-    return next((message.text for message in reversed(messages) if message.role == "user"), "")
-
-
 def newest(messages: Sequence[Message]) -> int:
     """Return where the prompt begins, behind all that a client repeats of its conversation."""
     roles = [message.role for message in messages]
     if "assistant" in roles:
         return len(roles) - roles[::-1].index("assistant")
     return next((n for n, role in enumerate(roles) if role not in INSTRUCTIONS), len(roles))
+
+
+def prompt_of(messages: Sequence[Message]) -> str:
+    """Return the user's words that are to be answered; "" where there are none."""
+    new = messages[newest(messages) :]
+    return "\n\n".join(message.text for message in new if message.role == "user")
 
 
 def kept_answer(answer: Completion, cause: Cause) -> tuple[Completion, State]:

@@ -18,7 +18,10 @@ _reading = threading.Lock()
 
 @contextmanager
 def nothing_collected() -> Iterator[None]:
-    """Let the block read frames, also those of other threads' coroutines."""
+    """Let the block read frames, also those of other threads' coroutines.
+
+    In a process that reads them, nothing else may switch the collector off and on.
+    """
     with _reading:
         collects = gc.isenabled()
         gc.disable()

@@ -23,7 +23,8 @@ MAX_TITLE_CHARS: Final = 200
 class QueuedStream(Struct):
     """An answer that waits in its session; ``position`` 1 is next, ``content`` its prompt's text.
 
-    That is told of one session, not in lists, and only of the first ``MOST_CHARS`` or so.
+    That is told of one session, not in lists, of the first ``MOST_CHARS`` or so, and not where the
+    prompt has no words of a user's.
     """
 
     stream_id: str
@@ -117,7 +118,7 @@ def _queue(waiting: Sequence[LiveStream], chars_left: int) -> list[QueuedStream]
     queue = []
     for position, stream in enumerate(waiting, start=1):
         prompt = prompt_of(stream.prompt.request.messages)
-        is_told = chars_left > 0
+        is_told = prompt and chars_left > 0
         queue.append(QueuedStream(stream.id, position, prompt if is_told else UNSET))
         chars_left -= len(prompt)
     return queue

@@ -39,7 +39,7 @@ def gap(chat: ChatPage) -> int:
 
 
 def expect_at_the_bottom(chat: ChatPage) -> None:
-    """See that the page follows, by the next frame: the button that leads there is not needed."""
+    """See that the page follows: the button that leads there is not needed."""
     wait_until(lambda: gap(chat) <= AT_THE_BOTTOM_PX)
     expect(chat.jump).to_be_hidden()
 

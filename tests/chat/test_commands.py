@@ -77,6 +77,16 @@ async def test_a_prompt_that_is_quicker_than_the_history_is_not_told_again_as_pa
     assert "\n".join(await chat.lines()).count("2+2?") == 1
 
 
+async def test_a_history_that_comes_when_the_session_has_been_left_is_not_shown(
+    autojump_clock: MockClock, chat: Chat, nursery: trio.Nursery
+) -> None:
+    nursery.start_soon(chat.commands.show_history)
+    asked = await chat.server.next(f"{SESSIONS}/the-session/messages")
+    await chat.say("/new work")
+    asked.reply_with({"data": [{"role": "user", "content": "2+2?"}]})
+    assert "2+2?" not in "\n".join(await chat.lines())
+
+
 async def test_an_unknown_session_is_not_gone_to(autojump_clock: MockClock, chat: Chat) -> None:
     await chat.say("/switch other")
     (await chat.server.next(f"{SESSIONS}/other/messages")).refuse(404, "not_found", "no such one")

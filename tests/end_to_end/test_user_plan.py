@@ -147,7 +147,10 @@ async def test_5_two_sessions_do_not_interfere(simulated_server: Server) -> None
 
 @pytest.mark.parametrize("iteration", range(1, 6))
 async def test_rapid_requests_iteration(simulated_server: Server, iteration: int) -> None:
-    """Send A, wait 50 ms, send B without a Stop."""
+    """Send A, and 50 ms after it was taken send B, without a Stop.
+
+    Before it is taken: ``test_rapid_prompts``.
+    """
     first = Exchange()
     session = f"rapid-{iteration}"
     async with trio.open_nursery() as nursery:

@@ -126,6 +126,22 @@ async def test_only_so_much_is_told_of_the_prompts_that_wait(
         assert [told.get("content") for told in queue] == ["what is this?", None]
 
 
+async def test_of_what_waits_the_users_new_words_are_told(autojump_clock: MockClock) -> None:
+    said = [{"role": "user", "content": "weather?"}, {"role": "assistant", "content": "I look."}]
+    new = {
+        "of two messages": [{"role": "user", "content": "q1"}, {"role": "user", "content": "q2"}],
+        "of a tool's result": [{"role": "tool", "tool_call_id": "c", "content": "sunny"}],
+    }
+    async with serving(lambda _: stuck_in("decode")) as server, AsyncExitStack() as waiting:
+        for messages in [said, *([*said, *added] for added in new.values())]:
+            body = json.dumps({"messages": messages, "stream": True}).encode()
+            headers = {"X-Session-Policy": "enqueue"}
+            call = server.chat(session="s", headers=headers, body=body)
+            await (await waiting.enter_async_context(call)).status()
+        queue = (await got(server, f"{SESSIONS}/s"))["queue"]
+        assert [told.get("content") for told in queue] == ["q1\n\nq2", None]
+
+
 async def test_pages_follow_each_other_by_cursor_without_gap_or_double(
     autojump_clock: MockClock,
 ) -> None:

@@ -26,7 +26,7 @@ from tests.providers.raw_server import RawPeer, raw_server
 LONG_SECONDS = 2.5
 """What a model server of ours can keep, also when it has to wait for its turn on a busy machine."""
 
-SETTINGS = {"connect_timeout_s": "0.5", "first_token_timeout_s": str(LONG_SECONDS)}
+SETTINGS = {"connect_timeout_s": str(LONG_SECONDS), "first_token_timeout_s": str(LONG_SECONDS)}
 DRIP_SECONDS = 0.05
 """Well inside of every timeout: what counts any byte as life waits for ever."""
 

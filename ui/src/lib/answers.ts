@@ -133,10 +133,11 @@ export class Answers implements RunHost {
   /** Lay the history's newest page, oldest first, over the turns; follow what is live. */
   lay(session: SessionCard, messages: readonly MessageCard[], hasOlder: boolean): void {
     if (this.#isClosed) return;
-    const reading = this.#turns.filter((turn) => this.#runs.has(turn.key));
-    const stored = withoutReplaced(messages, reading);
-    const laid = layOver(this.turns, stored, hasOlder, new Set(this.#runs.keys()));
-    this.#turns = withLive(laid, session);
+    const reading = new Set(this.#runs.keys());
+    const read = this.turns.filter((turn) => reading.has(turn.key));
+    const stored = withoutReplaced(messages, read);
+    const laid = layOver(this.turns, stored, hasOlder, reading, new Set(session.streams));
+    this.#turns = withLive(laid, session, reading);
     for (const turn of this.#turns) this.#follow(turn);
   }
 

@@ -2,7 +2,7 @@
 // streams that live. Pure: what has not changed stays the same object.
 
 import { KILLED_NOTE, NOT_KEPT_NOTE, outcomeStored } from "./notes";
-import { answerOf, named, newTurn, originOf, promptOf, same, type Turn } from "./turns";
+import { answerOf, named, newTurn, originOf, promptOf, same, type Turn, withAnswer } from "./turns";
 import type { AnswerMessage, Message } from "./types";
 import type { MessageCard, SessionCard } from "./wire";
 
@@ -13,14 +13,15 @@ import type { MessageCard, SessionCard } from "./wire";
  *    the page sent without hearing its name is known by its prompt's text.
  * 2. What is being read here (`reading`) stays as it is; a prompt it did not know is put before it.
  * 3. Older turns than the page stay, if it joins on to them (`hasOlder`: there are such).
- * 4. What never began at the server stays where it is, but for what is only told to wait there: see
- *    `withLive`. Anything else that the history does not have is gone.
+ * 4. What never began at the server stays where it is, if it is not only told to come: then as long
+ *    as it is (`live`). Anything else that the history does not have is gone.
  */
 export function layOver(
   shown: readonly Turn[],
   cards: readonly MessageCard[],
   hasOlder: boolean,
   reading: ReadonlySet<string>,
+  live: ReadonlySet<string>,
 ): readonly Turn[] {
   const known = new Map(shown.map((turn) => [turn.streamId ?? "", turn]));
   const nameless = shown.filter((turn) => turn.streamId === null);
@@ -49,7 +50,7 @@ export function layOver(
       older.push(turn);
     } else if (reading.has(turn.key)) {
       result.push(turn);
-    } else if (!turn.isKept && promptOf(turn) !== null && !isTold(turn)) {
+    } else if (!turn.isKept && (live.has(turn.streamId ?? "") || !isOnlyTold(turn))) {
       const next = shown.slice(index).find((one) => taken.has(one.key));
       const place = result.findIndex((one) => one.key === (anchor ?? next?.key));
       result.splice(place < 0 ? result.length : place + (anchor === null ? 0 : 1), 0, turn);
@@ -70,26 +71,53 @@ export function withoutReplaced(
   return end < 0 ? cards : cards.slice(0, end);
 }
 
-/** Nobody here reads what the server said is to come, so that it may never have come. */
-function isTold(turn: Turn): boolean {
+/** Nobody here has sent it, or reads it: only the server's word says that it is to come. */
+function isOnlyTold(turn: Turn): boolean {
   const state = answerOf(turn)?.state;
-  return state === "queued" || state === "thinking";
+  return promptOf(turn) === null || state === "queued" || state === "thinking";
 }
 
-/** Put behind the turns those of which only the server's word is known: they live, or wait. */
+/**
+ * Lay what lives at the server, and is not in its history, over the turns.
+ *
+ * 1. What is being read here (`reading`) stays as it is.
+ * 2. The server's word counts more than what was made of a loss, a refused successor, or a Stop that
+ *    did not get through: what it names is to come.
+ * 3. One that the page sent without hearing its name is known by its prompt's text.
+ * 4. Among themselves they are in the server's order.
+ */
 export function withLive(
   shown: readonly Turn[],
   { streams, prompts }: SessionCard,
+  reading: ReadonlySet<string>,
 ): readonly Turn[] {
-  const known = new Set(shown.map((turn) => turn.streamId));
-  const unknown = streams.filter((streamId) => !known.has(streamId));
-  return [
-    ...shown,
-    ...unknown.map((streamId) => {
-      const waits = streamId !== streams[0];
-      return newTurn(streamId, prompts.get(streamId) ?? null, streamId, waits);
-    }),
-  ];
+  const begun = new Set(shown.flatMap((turn) => (turn.seq === null ? [] : [turn.streamId])));
+  const coming = streams.filter((streamId) => !begun.has(streamId));
+  const free = shown.filter((turn) => turn.streamId === null && !reading.has(turn.key));
+  const found = coming.map((streamId) => {
+    const text = prompts.get(streamId) ?? null;
+    const waits = streamId !== streams[0];
+    const sent = free.findIndex((turn) => text !== null && promptOf(turn)?.text === text);
+    const mine =
+      shown.find((turn) => turn.streamId === streamId) ??
+      (sent < 0 ? undefined : free.splice(sent, 1)[0]);
+    if (mine === undefined) return newTurn(streamId, text, streamId, waits);
+    return reading.has(mine.key) ? mine : revived(mine, text, streamId, waits);
+  });
+  const keys = new Set(found.map((turn) => turn.key));
+  const places = shown.filter((turn) => keys.has(turn.key)).length;
+  const inOrder = found.values();
+  const rest = found.slice(places);
+  const turns = shown.map((turn) => (keys.has(turn.key) ? (inOrder.next().value ?? turn) : turn));
+  return settled(shown, [...turns, ...rest]);
+}
+
+/** It is to come, whatever was made of it here; one that is being stopped is. */
+function revived(turn: Turn, text: string | null, streamId: string, waits: boolean): Turn {
+  const whole = promptOf(turn) === null ? newTurn(turn.key, text, streamId, waits) : turn;
+  if (answerOf(turn)?.state === "stopping") return named(turn, streamId);
+  const state = waits ? "queued" : "thinking";
+  return withAnswer(named(whole, streamId), { state, cause: null, note: null, trouble: null });
 }
 
 /** Put an older page of the history, oldest first, before the turns. */

@@ -51,31 +51,6 @@ it("prompts that another tab sends one upon the other end with the last, and lea
   ]);
 });
 
-it("what waits its turn elsewhere is shown with its prompt, and goes when that is stopped there", async () => {
-  const { world, server, store, stream, id } = await streaming();
-  const waiting = ["a", "b", "c", "d", "e"].map((prompt) =>
-    server.askElsewhere(id, prompt, "enqueue"),
-  );
-  await world.advance(4000);
-  const asked = ["a", "b", "c", "d", "e"].flatMap((prompt) => [`> ${prompt}`, "< queued: "]);
-  expect(lines(store)).toEqual(["> mine", "< streaming: some", ...asked]);
-  // More of them than the page has connections to read with.
-  expect(waiting.at(-1)?.connections).toEqual([]);
-  waiting.at(-1)?.end("stopped");
-  stream.finish();
-  await world.advance(4000);
-  expect(lines(store).filter((line) => line.startsWith(">"))).toEqual([
-    "> mine",
-    "> a",
-    "> b",
-    "> c",
-    "> d",
-  ]);
-  waiting[0]?.text("first");
-  await world.advance(0);
-  expect(lines(store).slice(2, 4)).toEqual(["> a", "< streaming: first"]);
-});
-
 it("an idle tab sees an answer begin elsewhere, and follows it", async () => {
   const { world, server, store, stream, id } = await streaming();
   stream.finish();

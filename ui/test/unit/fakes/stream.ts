@@ -199,8 +199,7 @@ export class FakeStream {
       connection.send("[DONE]", isNumbered ? this.events.length : null);
       connection.end();
     }
-    const next = this.server.live(this.sessionId).find((stream) => !stream.hasBegun);
-    next?.begin();
+    this.server.live(this.sessionId)[0]?.begin();
   }
 }
 
