@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from jarvis_trio.engine.conversation import prompt_of
-from jarvis_trio.engine.stream import LiveStream
+from jarvis_trio.engine.stream import LiveStream, Turn
 from jarvis_trio.errors import RequestError
 from jarvis_trio.events import Cause
 from jarvis_trio.store.base import Place, StoredMessage, StoredSession
@@ -33,7 +33,11 @@ class QueuedStream(Struct):
 
 
 class SessionCard(Struct, kw_only=True):
-    """A conversation; times are unix seconds, ``active_stream_id`` the answer being made."""
+    """A conversation; times are unix seconds, ``active_stream_id`` the answer being made.
+
+    ``active_content`` is what that answers, told of one session as ``content`` is in its queue, for
+    as long as the history does not have it: it may wait for the model server.
+    """
 
     id: str
     object: Literal["session"] = "session"
@@ -41,6 +45,7 @@ class SessionCard(Struct, kw_only=True):
     created_at: int
     updated_at: int
     active_stream_id: str | None
+    active_content: str | UnsetType = UNSET
     queue: list[QueuedStream]
 
 
@@ -104,20 +109,26 @@ def session_card(
     session: StoredSession, active: Sequence[LiveStream], *, tells_prompts: bool = False
 ) -> SessionCard:
     """Describe a session whose live stream, and then those that wait, are ``active``."""
+    told = tells_prompts and active and active[0].turn is Turn.NONE
     return SessionCard(
         id=session.id,
         title=session.title,
         created_at=int(session.created_at),
         updated_at=int(session.updated_at),
         active_stream_id=active[0].id if active else None,
+        active_content=(_prompt_of(active[0]) or UNSET) if told else UNSET,
         queue=_queue(active[1:], MOST_CHARS if tells_prompts else 0),
     )
+
+
+def _prompt_of(stream: LiveStream) -> str:
+    return prompt_of(stream.prompt.request.messages)
 
 
 def _queue(waiting: Sequence[LiveStream], chars_left: int) -> list[QueuedStream]:
     queue = []
     for position, stream in enumerate(waiting, start=1):
-        prompt = prompt_of(stream.prompt.request.messages)
+        prompt = _prompt_of(stream)
         is_told = prompt and chars_left > 0
         queue.append(QueuedStream(stream.id, position, prompt if is_told else UNSET))
         chars_left -= len(prompt)

@@ -126,6 +126,24 @@ async def test_only_so_much_is_told_of_the_prompts_that_wait(
         assert [told.get("content") for told in queue] == ["what is this?", None]
 
 
+async def test_a_prompt_that_waits_for_the_model_server_is_told_until_the_history_has_it(
+    autojump_clock: MockClock,
+) -> None:
+    script = by_prompt(A=words("a", gap=5), B=stuck_in("decode"))
+    async with (
+        serving(script, upstream_concurrency=1) as server,
+        server.chat("A", session="other") as first,
+        server.chat("B", session="s") as second,
+    ):
+        assert await second.status() == 200
+        card = await got(server, f"{SESSIONS}/s")
+        assert card["active_stream_id"] == second.headers["x-stream-id"]
+        assert card["active_content"] == "B"
+        assert text_of(await first.read()) == "a"
+        await second.receive()
+        assert "active_content" not in await got(server, f"{SESSIONS}/s")
+
+
 async def test_of_what_waits_the_users_new_words_are_told(autojump_clock: MockClock) -> None:
     said = [{"role": "user", "content": "weather?"}, {"role": "assistant", "content": "I look."}]
     new = {

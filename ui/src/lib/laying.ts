@@ -50,10 +50,13 @@ export function layOver(
       older.push(turn);
     } else if (reading.has(turn.key)) {
       result.push(turn);
+      anchor = turn.key;
     } else if (!turn.isKept && (live.has(turn.streamId ?? "") || !isOnlyTold(turn))) {
       const next = shown.slice(index).find((one) => taken.has(one.key));
       const place = result.findIndex((one) => one.key === (anchor ?? next?.key));
-      result.splice(place < 0 ? result.length : place + (anchor === null ? 0 : 1), 0, turn);
+      // What the server has named is older than all that the page had not heard of.
+      const otherwise = turn.streamId === null ? result.length : 0;
+      result.splice(place < 0 ? otherwise : place + (anchor === null ? 0 : 1), 0, turn);
       anchor = turn.key;
     }
   }

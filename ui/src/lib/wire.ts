@@ -21,7 +21,7 @@ export interface SessionCard {
   readonly updatedAt: number;
   /** The answer being made, and behind it those that wait. */
   readonly streams: readonly string[];
-  /** What those that wait are to answer, by their names; told of one session, not in lists. */
+  /** What those that have not begun are to answer, by their names; told of one session. */
   readonly prompts: ReadonlyMap<string, string>;
 }
 
@@ -105,16 +105,16 @@ function errorOf(
 
 export function readSession(value: unknown): SessionCard {
   const card = fieldsOf(value) ?? {};
-  const queue = listOf(card.queue).map((waiting) => fieldsOf(waiting) ?? {});
-  const named = queue.map((waiting) => textOf(waiting.stream_id));
-  const prompts = queue.map(
-    (waiting) => [textOf(waiting.stream_id), textOf(waiting.content)] as const,
+  const active = { stream_id: card.active_stream_id, content: card.active_content };
+  const coming = [active, ...listOf(card.queue).map((waiting) => fieldsOf(waiting) ?? {})];
+  const prompts = coming.map(
+    ({ stream_id, content }) => [textOf(stream_id), textOf(content)] as const,
   );
   return {
     id: textOf(card.id),
     title: textOf(card.title),
     updatedAt: numberOf(card.updated_at) ?? 0,
-    streams: [textOf(card.active_stream_id), ...named].filter((id) => id !== ""),
+    streams: prompts.map(([id]) => id).filter((id) => id !== ""),
     prompts: new Map(prompts.filter(([, text]) => text !== "")),
   };
 }

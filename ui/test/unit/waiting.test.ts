@@ -117,3 +117,44 @@ it("prompts of two tabs wait in the order that the server has them in", async ()
   await world.advance(4000);
   expect(lines(store).slice(2)).toEqual(["> theirs", "< queued: ", "> ours", "< queued: "]);
 });
+
+it("a prompt whose turn has come, but which has not begun, is shown to those who did not send it", async () => {
+  const { world, server, store, stream, id } = await streaming();
+  stream.finish();
+  await world.advance(5000);
+  server.delaysBeginning = true;
+  server.askElsewhere(id, "next");
+  await world.advance(4000);
+  expect(lines(store).slice(2)).toEqual(["> next", "< thinking: "]);
+});
+
+it("a prompt that was refused stands behind those that wait since before it", async () => {
+  const { world, server, store } = await waiting();
+  server.refusal = { status: 409, code: "session_busy" };
+  store.choosePolicy("reject");
+  store.send("refused");
+  await world.advance(4000);
+  const asked = ["> next", "< queued: ", "> refused", "< failed: "];
+  expect(lines(store).slice(2)).toEqual(asked);
+});
+
+it("a prompt that was stopped while it waited stands behind those that wait since before it", async () => {
+  const { world, server, store, id } = await waiting();
+  const last = server.askElsewhere(id, "last", "enqueue");
+  await world.advance(4000);
+  last.end("stopped");
+  await world.advance(4000);
+  const asked = ["> next", "< queued: ", "> last", "< interrupted: "];
+  expect(lines(store).slice(2)).toEqual(asked);
+});
+
+it("what never began stands before what another tab began the conversation anew with", async () => {
+  const { world, server, store, stream, next } = await waiting();
+  next.end("stopped");
+  stream.end("stopped");
+  await world.advance(4000);
+  server.streams = [];
+  server.askElsewhere(next.sessionId, "anew").text("some");
+  await world.advance(4000);
+  expect(lines(store)).toEqual(["> next", "< interrupted: ", "> anew", "< streaming: some"]);
+});

@@ -235,6 +235,7 @@ export class FakeServer {
       title: this.#titles.get(sessionId) ?? "",
       updated_at: Math.max(...known.map((stream) => stream.at + (stream.isLive ? 0 : 0.5))),
       active_stream_id: live[0]?.id ?? null,
+      ...(isWhole && live[0]?.hasBegun === false ? { active_content: live[0].prompt } : {}),
       queue: live.slice(1).map(({ id, prompt }, index) => ({
         stream_id: id,
         position: index + 1,
