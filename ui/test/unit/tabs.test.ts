@@ -2,19 +2,7 @@
 
 import { expect, it } from "vitest";
 import { ChatStore } from "../../src/lib/chatStore";
-import { lastAnswer, lines, shown, World } from "./fakes/world";
-
-/** A page whose answer streams, in a world in which others ask too. */
-async function streaming() {
-  const world = new World();
-  const store = await world.store();
-  store.send("mine");
-  await world.advance(0);
-  const stream = world.server.last();
-  stream.text("some");
-  await world.advance(0);
-  return { world, server: world.server, store, stream, id: shown(store).id };
-}
+import { lastAnswer, lines, shown, streaming, World } from "./fakes/world";
 
 it("an answer that another tab took over is marked, and the new one followed, prompt and all", async () => {
   const { world, server, store, id } = await streaming();
@@ -22,7 +10,12 @@ it("an answer that another tab took over is marked, and the new one followed, pr
   await world.advance(0);
   other.text("right");
   await world.advance(0);
-  expect(lines(store)).toEqual(["> mine", "< interrupted: some", "> theirs", "< streaming: right"]);
+  expect(lines(store)).toEqual([
+    "> hello",
+    "< interrupted: some",
+    "> theirs",
+    "< streaming: right",
+  ]);
   expect(store.getSnapshot().conversation.messages[1]).toMatchObject({ cause: "superseded" });
 });
 
@@ -40,7 +33,7 @@ it("prompts that another tab sends one upon the other end with the last, and lea
   server.last().text("last");
   await world.advance(0);
   expect(lines(store)).toEqual([
-    "> mine",
+    "> hello",
     "< interrupted: some",
     "> a",
     "< interrupted: ",
@@ -59,7 +52,7 @@ it("an idle tab sees an answer begin elsewhere, and follows it", async () => {
   await world.advance(4000);
   other.text("here");
   await world.advance(0);
-  expect(lines(store)).toEqual(["> mine", "< complete: some", "> theirs", "< streaming: here"]);
+  expect(lines(store)).toEqual(["> hello", "< complete: some", "> theirs", "< streaming: here"]);
   other.finish();
   await world.advance(0);
   expect(lastAnswer(store).state).toBe("complete");
@@ -83,7 +76,7 @@ it("a stop in one tab shows in the other", async () => {
   const other = new ChatStore(elsewhere);
   other.start();
   await elsewhere.advance(0);
-  expect(lines(other)).toEqual(["> mine", "< streaming: some"]);
+  expect(lines(other)).toEqual(["> hello", "< streaming: some"]);
   other.stop();
   await elsewhere.advance(0);
   await world.advance(0);
@@ -113,7 +106,7 @@ it("a page of the history that was asked for before a prompt is not believed aft
   await world.advance(0);
   expect(other.connections).toEqual([]);
   expect(lines(store)).toEqual([
-    "> mine",
+    "> hello",
     "< complete: some",
     "> theirs",
     "< interrupted: ",
@@ -126,9 +119,9 @@ it("what another tab's retry took the place of goes, also where its end came whi
   const { world, server, store, stream, id } = await streaming();
   stream.finish();
   await world.advance(0);
-  const retry = server.askElsewhere(id, "mine", "interrupt", stream.id);
+  const retry = server.askElsewhere(id, "hello", "interrupt", stream.id);
   await world.advance(4000);
-  expect(lines(store)).toEqual(["> mine", "< complete: some", "> mine", "< thinking: "]);
+  expect(lines(store)).toEqual(["> hello", "< complete: some", "> hello", "< thinking: "]);
   retry.text("new");
   await world.advance(0);
   server.holdsNext = /streams/;
@@ -138,5 +131,5 @@ it("what another tab's retry took the place of goes, also where its end came whi
   await world.advance(4000); // the list tells that something has moved
   server.releaseHeaders();
   await world.advance(4000);
-  expect(lines(store)).toEqual(["> mine", "< complete: new"]);
+  expect(lines(store)).toEqual(["> hello", "< complete: new"]);
 });

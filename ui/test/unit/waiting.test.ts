@@ -1,26 +1,14 @@
 // Prompts that wait at the server: shown as it tells of them, whatever this page has made of them.
 
 import { expect, it } from "vitest";
-import { lines, shown, World } from "./fakes/world";
-
-/** A page whose answer streams, in a world in which others ask too. */
-async function streaming() {
-  const world = new World();
-  const store = await world.store();
-  store.send("mine");
-  await world.advance(0);
-  const stream = world.server.last();
-  stream.text("some");
-  await world.advance(0);
-  return { world, server: world.server, store, stream, id: shown(store).id };
-}
+import { lines, streaming } from "./fakes/world";
 
 /** And another tab's prompt waits, which is shown. */
 async function waiting() {
   const page = await streaming();
   const next = page.server.askElsewhere(page.id, "next", "enqueue");
   await page.world.advance(4000);
-  expect(lines(page.store)).toEqual(["> mine", "< streaming: some", "> next", "< queued: "]);
+  expect(lines(page.store)).toEqual(["> hello", "< streaming: some", "> next", "< queued: "]);
   return { ...page, next };
 }
 
@@ -30,7 +18,7 @@ it("what waits elsewhere is shown with its prompt, and goes when that is stopped
   const streams = names.map((prompt) => server.askElsewhere(id, prompt, "enqueue"));
   await world.advance(4000);
   const asked = names.flatMap((prompt) => [`> ${prompt}`, "< queued: "]);
-  expect(lines(store)).toEqual(["> mine", "< streaming: some", ...asked]);
+  expect(lines(store)).toEqual(["> hello", "< streaming: some", ...asked]);
   // More of them than the page has connections to read with.
   expect(streams.at(-1)?.connections).toEqual([]);
   const messages = store.getSnapshot().conversation.messages;
@@ -40,7 +28,7 @@ it("what waits elsewhere is shown with its prompt, and goes when that is stopped
   stream.finish();
   await world.advance(4000);
   const begun = ["> a", "< thinking: ", ...asked.slice(2, -2)];
-  expect(lines(store)).toEqual(["> mine", "< complete: some", ...begun]);
+  expect(lines(store)).toEqual(["> hello", "< complete: some", ...begun]);
   streams[0]?.text("first");
   await world.advance(0);
   expect(lines(store).slice(2, 4)).toEqual(["> a", "< streaming: first"]);
@@ -52,7 +40,7 @@ it("what waits goes on waiting where a prompt was refused that was to take over"
   store.send("over");
   await world.advance(4000);
   expect(lines(store)).toEqual([
-    "> mine",
+    "> hello",
     "< streaming: some",
     "> next",
     "< queued: ",
@@ -102,11 +90,11 @@ it("a prompt that waits without the page having heard so is shown once", async (
   await world.advance(0);
   server.losesResponses = false;
   await world.advance(4000);
-  expect(lines(store)).toEqual(["> mine", "< streaming: some", "> next", "< queued: "]);
+  expect(lines(store)).toEqual(["> hello", "< streaming: some", "> next", "< queued: "]);
   stream.finish();
   server.last().text("there");
   await world.advance(0);
-  expect(lines(store)).toEqual(["> mine", "< complete: some", "> next", "< streaming: there"]);
+  expect(lines(store)).toEqual(["> hello", "< complete: some", "> next", "< streaming: there"]);
 });
 
 it("prompts of two tabs wait in the order that the server has them in", async () => {

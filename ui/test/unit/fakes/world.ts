@@ -166,5 +166,5 @@ export async function streaming(world = new World()) {
   const stream = world.server.last();
   stream.text("some");
   await world.advance(0);
-  return { world, server: world.server, store, stream };
+  return { world, server: world.server, store, stream, id: shown(store).id };
 }
